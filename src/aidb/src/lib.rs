@@ -1,0 +1,1 @@
+//! A durable, atomic key-value journal.
