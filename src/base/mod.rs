@@ -1,1 +1,6 @@
-//! The base layer.
+//! What every layer may use: numbers, patterns, wake-ups. No I/O policy, no state of the server.
+//!
+//! Invariants: nothing here knows a command, a key or a connection. The clock is read by the shard once a pass and handed
+//! down as a value, so that every layer below it is a function of its arguments.
+
+pub mod clock;

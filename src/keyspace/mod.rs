@@ -1,1 +1,28 @@
-//! The keyspace layer.
+//! The data: a striped table of entries, and [`Txn`], the only way to change it.
+//!
+//! Invariants:
+//! - One stripe holds the keys of one slice of the hash space, of all databases, under one mutex. A [`Txn`] holds at most
+//!   one stripe at a time, so stripes need no order among themselves.
+//! - A stripe counts the key locks held in it (`raise`, `lower`). A plain command on one key that sees zero under the
+//!   mutex may go ahead without looking at the lock table.
+//! - Every change goes through a primitive of [`Txn`], which changes the value, appends the record to the write batch and
+//!   keeps what undoes it. Nobody else writes to an entry but recovery.
+//! - A logical database number becomes a physical one at the border (`Keyspace::physical`); below it, and on disk, only
+//!   physical numbers exist. So SWAPDB is one small record.
+//!
+//! Depends on `value`, `aidb`, `base`.
+
+mod expire;
+mod load;
+mod record;
+mod scan;
+mod table;
+mod txn;
+mod undo;
+mod watch;
+
+pub use load::{LoadError, Loader};
+pub use scan::ScanFilter;
+pub use table::{DATABASES_MAX, DbSize, Key, Keyspace};
+pub use txn::{Expiry, Savepoint, Txn, TxnBuffers};
+pub use watch::WatchFlag;

@@ -1,0 +1,199 @@
+//! Recovery: the store's records, in order, become entries.
+
+use super::record::{self, CHUNK_LEN, Header, Prefix, RecordKey};
+use super::table::{Entry, Key, Keyspace, Table};
+use crate::value::{Str, StrBuf, Value};
+use aidb::Op;
+use std::collections::HashMap;
+use std::fmt;
+
+/// A record that no version of this server writes.
+#[derive(Debug)]
+pub struct LoadError {
+    record: Vec<u8>,
+    why: &'static str,
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot read the record {}: {}", self.record.escape_ascii(), self.why)
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Applies records to an empty keyspace that nobody else uses yet.
+pub struct Loader<'a> {
+    keyspace: &'a Keyspace,
+    /// Chunks whose header has not come yet: a rewritten journal keeps no order among a key's records.
+    early: HashMap<(u8, Key), Vec<(u32, Vec<u8>)>>,
+}
+
+impl<'a> Loader<'a> {
+    pub fn new(keyspace: &'a Keyspace) -> Self {
+        Self { keyspace, early: HashMap::new() }
+    }
+
+    pub fn apply(&mut self, op: Op<'_>) -> Result<(), LoadError> {
+        match op {
+            Op::Put { key, value } => self.put(key, value),
+            Op::Delete { key } => self.delete(key),
+            Op::DeletePrefix { prefix } => self.delete_prefix(prefix),
+        }
+    }
+
+    /// Ends the load: what has expired is left out.
+    pub fn finish(self, now_ms: i64) -> Result<(), LoadError> {
+        if let Some((_, key)) = self.early.keys().next() {
+            return Err(LoadError { record: key.to_vec(), why: "a long string without its header" });
+        }
+        for index in 0..Keyspace::stripes() {
+            let mut stripe = self.keyspace.lock_stripe(index);
+            for db in 0..self.keyspace.databases() {
+                if stripe.table(db as u8).is_none_or(|t| t.volatile == 0) {
+                    continue;
+                }
+                let table = stripe.table_mut(db as u8, self.keyspace.databases());
+                let mut gone = 0;
+                table.entries.retain(|entry| {
+                    let expired = entry.expired(now_ms);
+                    gone += u32::from(expired);
+                    !expired
+                });
+                table.volatile -= gone;
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, record: &[u8], value: &[u8]) -> Result<(), LoadError> {
+        let bad = |why| LoadError { record: record.to_vec(), why };
+        match record::parse_key(record).ok_or_else(|| bad("an unknown kind of record"))? {
+            RecordKey::DbMap => {
+                for (db, physical) in value.iter().enumerate() {
+                    if db >= self.keyspace.databases() || usize::from(*physical) >= self.keyspace.databases() {
+                        return Err(bad("it needs more databases than the option 'databases' allows"));
+                    }
+                    self.keyspace.set_physical(db, *physical);
+                }
+            }
+            RecordKey::Header { db, key } => {
+                self.check_db(db, record)?;
+                match record::parse_header(value).ok_or_else(|| bad("an unknown type of value"))? {
+                    Header::Whole { value, expire_ms } => self.set(db, key, value, expire_ms),
+                    Header::Long { len, expire_ms } => self.set_long(db, key, len, expire_ms),
+                }
+            }
+            RecordKey::Chunk { db, key, index } => {
+                self.check_db(db, record)?;
+                if !self.set_chunk(db, key, index, value) {
+                    let early = self.early.entry((db, Key::from_slice(key))).or_default();
+                    early.push((index, value.to_vec()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, record: &[u8]) -> Result<(), LoadError> {
+        match record::parse_key(record) {
+            Some(RecordKey::Header { db, key }) => {
+                self.check_db(db, record)?;
+                self.remove(db, key);
+                Ok(())
+            }
+            _ => Err(LoadError { record: record.to_vec(), why: "only headers are deleted alone" }),
+        }
+    }
+
+    fn delete_prefix(&mut self, prefix: &[u8]) -> Result<(), LoadError> {
+        match record::parse_prefix(prefix) {
+            Some(Prefix::AllKeys) => {
+                (0..self.keyspace.databases()).for_each(|db| self.flush(db as u8));
+            }
+            Some(Prefix::Db(db)) => {
+                self.check_db(db, prefix)?;
+                self.flush(db);
+            }
+            Some(Prefix::Key { db, key }) => {
+                self.check_db(db, prefix)?;
+                self.remove(db, key);
+            }
+            None => return Err(LoadError { record: prefix.to_vec(), why: "an unknown prefix" }),
+        }
+        Ok(())
+    }
+
+    fn check_db(&self, db: u8, record: &[u8]) -> Result<(), LoadError> {
+        if usize::from(db) < self.keyspace.databases() {
+            return Ok(());
+        }
+        let why = "it is in a database beyond the option 'databases'";
+        Err(LoadError { record: record.to_vec(), why })
+    }
+
+    fn with_table<T>(&self, db: u8, key: &[u8], f: impl FnOnce(&mut Table, u64) -> T) -> T {
+        let hash = self.keyspace.fingerprint(db, key);
+        let mut stripe = self.keyspace.lock_stripe(Keyspace::stripe_of(hash));
+        f(stripe.table_mut(db, self.keyspace.databases()), hash)
+    }
+
+    fn set(&mut self, db: u8, key: &[u8], value: Value, expire_ms: i64) {
+        self.early.remove(&(db, Key::from_slice(key)));
+        self.with_table(db, key, |table, hash| {
+            table.remove(hash, key);
+            let key = Key::from_slice(key);
+            table.insert(Entry { hash, key, value, expire_ms, accessed_s: 0 });
+        });
+    }
+
+    /// A long string's header: the bytes that were there stay, its chunks bring the others.
+    fn set_long(&mut self, db: u8, key: &[u8], len: usize, expire_ms: i64) {
+        let early = self.early.remove(&(db, Key::from_slice(key)));
+        self.with_table(db, key, |table, hash| {
+            let mut bytes = match table.remove(hash, key) {
+                Some(Entry { value: Value::Str(mut string), .. }) => {
+                    std::mem::take(string.make_raw())
+                }
+                None => StrBuf::new(),
+            };
+            bytes.resize(len, 0);
+            let value = Value::Str(Str::raw(bytes));
+            let key = Key::from_slice(key);
+            table.insert(Entry { hash, key, value, expire_ms, accessed_s: 0 });
+        });
+        for (index, chunk) in early.into_iter().flatten() {
+            self.set_chunk(db, key, index, &chunk);
+        }
+    }
+
+    /// Writes a chunk into its string. `false`: the string's header has not come yet.
+    fn set_chunk(&self, db: u8, key: &[u8], index: u32, chunk: &[u8]) -> bool {
+        self.with_table(db, key, |table, hash| {
+            let Some(Entry { value: Value::Str(string), .. }) = table.find_mut(hash, key) else {
+                return false;
+            };
+            let bytes = string.make_raw();
+            let start = index as usize * CHUNK_LEN;
+            let Some(room) = bytes.get_mut(start..) else { return true };
+            let len = chunk.len().min(room.len());
+            room[..len].copy_from_slice(&chunk[..len]);
+            true
+        })
+    }
+
+    fn remove(&mut self, db: u8, key: &[u8]) {
+        self.early.remove(&(db, Key::from_slice(key)));
+        self.with_table(db, key, |table, hash| table.remove(hash, key));
+    }
+
+    fn flush(&mut self, db: u8) {
+        self.early.retain(|(d, _), _| *d != db);
+        for index in 0..Keyspace::stripes() {
+            let mut stripe = self.keyspace.lock_stripe(index);
+            if stripe.table(db).is_some() {
+                *stripe.table_mut(db, self.keyspace.databases()) = Table::default();
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What a key looks like in the store: the keys and values of its records.
+//!
+//! ```text
+//! record key    = 0 "dbmap"                                   the physical database behind each logical one
+//!               | 1 db                                        (a prefix: all keys of a database)
+//!               | 1 db varint(key length) key                 (a prefix: all records of a key)
+//!               | 1 db varint(key length) key 0               header
+//!               | 1 db varint(key length) key 1 index:u32be   chunk of a long string
+//! header value  = type:u8 expire_ms:i64le payload
+//! type 0: integer    payload = i64le
+//! type 1: bytes      payload = the bytes
+//! type 2: raw bytes  payload = the bytes (changed in place before, which OBJECT ENCODING shows)
+//! type 3: long bytes payload = length:u64le; the bytes are in chunks of 1,024
+//! ```
+//!
+//! A long string is cut in chunks so that a change to one place logs that place, not the string.
+
+use crate::value::{Str, StrBuf, Value};
+
+pub const CHUNK_LEN: usize = 1024;
+/// From this length on a string is stored in chunks.
+pub const CHUNKED_LEN_MIN: usize = 4 * CHUNK_LEN;
+
+const SPACE_META: u8 = 0;
+const SPACE_KEYS: u8 = 1;
+const TAG_HEADER: u8 = 0;
+const TAG_CHUNK: u8 = 1;
+const TYPE_INT: u8 = 0;
+const TYPE_BYTES: u8 = 1;
+const TYPE_RAW: u8 = 2;
+const TYPE_LONG: u8 = 3;
+
+/// The record key under which the database map is kept.
+pub const DB_MAP_KEY: &[u8] = b"\0dbmap";
+
+/// The prefix of everything that is a key.
+pub const ALL_KEYS_PREFIX: &[u8] = &[SPACE_KEYS];
+
+pub fn db_prefix(db: u8) -> [u8; 2] {
+    [SPACE_KEYS, db]
+}
+
+/// The prefix of all records of a key.
+pub fn put_key_prefix(out: &mut Vec<u8>, db: u8, key: &[u8]) {
+    out.extend_from_slice(&[SPACE_KEYS, db]);
+    let mut len = key.len();
+    while len >= 0x80 {
+        out.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    out.push(len as u8);
+    out.extend_from_slice(key);
+}
+
+pub fn put_header_key(out: &mut Vec<u8>, db: u8, key: &[u8]) {
+    put_key_prefix(out, db, key);
+    out.push(TAG_HEADER);
+}
+
+pub fn put_chunk_key(out: &mut Vec<u8>, db: u8, key: &[u8], index: u32) {
+    put_key_prefix(out, db, key);
+    out.push(TAG_CHUNK);
+    out.extend_from_slice(&index.to_be_bytes());
+}
+
+pub fn is_chunked(value: &Value) -> bool {
+    match value {
+        Value::Str(Str::Int(_)) => false,
+        Value::Str(Str::Bytes(b) | Str::Raw(b)) => b.len() >= CHUNKED_LEN_MIN,
+    }
+}
+
+/// The header record's value; a long string's bytes are not in it.
+pub fn put_header(out: &mut Vec<u8>, value: &Value, expire_ms: i64) {
+    let Value::Str(string) = value;
+    let mut put = |kind: u8, payload: &[u8]| {
+        out.push(kind);
+        out.extend_from_slice(&expire_ms.to_le_bytes());
+        out.extend_from_slice(payload);
+    };
+    match string {
+        Str::Int(n) => put(TYPE_INT, &n.to_le_bytes()),
+        Str::Bytes(b) | Str::Raw(b) if b.len() >= CHUNKED_LEN_MIN => {
+            put(TYPE_LONG, &(b.len() as u64).to_le_bytes());
+        }
+        Str::Bytes(b) => put(TYPE_BYTES, b),
+        Str::Raw(b) => put(TYPE_RAW, b),
+    }
+}
+
+/// What a record key names.
+#[derive(Debug, PartialEq, Eq)]
+pub enum RecordKey<'a> {
+    DbMap,
+    Header { db: u8, key: &'a [u8] },
+    Chunk { db: u8, key: &'a [u8], index: u32 },
+}
+
+/// What a prefix names.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Prefix<'a> {
+    AllKeys,
+    Db(u8),
+    Key { db: u8, key: &'a [u8] },
+}
+
+pub fn parse_key(record: &[u8]) -> Option<RecordKey<'_>> {
+    if record == DB_MAP_KEY {
+        return Some(RecordKey::DbMap);
+    }
+    let (db, key, rest) = split_key(record)?;
+    match rest {
+        [TAG_HEADER] => Some(RecordKey::Header { db, key }),
+        [TAG_CHUNK, a, b, c, d] => {
+            Some(RecordKey::Chunk { db, key, index: u32::from_be_bytes([*a, *b, *c, *d]) })
+        }
+        _ => None,
+    }
+}
+
+pub fn parse_prefix(prefix: &[u8]) -> Option<Prefix<'_>> {
+    match prefix {
+        [SPACE_KEYS] => Some(Prefix::AllKeys),
+        [SPACE_KEYS, db] => Some(Prefix::Db(*db)),
+        _ => match split_key(prefix)? {
+            (db, key, []) => Some(Prefix::Key { db, key }),
+            _ => None,
+        },
+    }
+}
+
+/// Splits a record key into database, key and what follows.
+fn split_key(record: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let [space, db, rest @ ..] = record else { return None };
+    if *space != SPACE_KEYS {
+        debug_assert_eq!(*space, SPACE_META, "only these spaces exist");
+        return None;
+    }
+    let mut len = 0_usize;
+    for (i, byte) in rest.iter().enumerate().take(5) {
+        len |= usize::from(byte & 0x7f) << (7 * i);
+        if byte & 0x80 == 0 {
+            let (key, tail) = rest[i + 1..].split_at_checked(len)?;
+            return Some((*db, key, tail));
+        }
+    }
+    None
+}
+
+/// A header record's value, read back.
+#[derive(Debug)]
+pub enum Header {
+    Whole { value: Value, expire_ms: i64 },
+    /// A long string of this length; its chunks are records of their own.
+    Long { len: usize, expire_ms: i64 },
+}
+
+pub fn parse_header(bytes: &[u8]) -> Option<Header> {
+    let (kind, rest) = bytes.split_first()?;
+    let (expire, payload) = rest.split_first_chunk::<8>()?;
+    let expire_ms = i64::from_le_bytes(*expire);
+    let whole = |s| Some(Header::Whole { value: Value::Str(s), expire_ms });
+    match *kind {
+        TYPE_INT => whole(Str::Int(i64::from_le_bytes(payload.try_into().ok()?))),
+        TYPE_BYTES => whole(Str::Bytes(StrBuf::from_slice(payload))),
+        TYPE_RAW => whole(Str::Raw(StrBuf::from_slice(payload))),
+        TYPE_LONG => {
+            let len = usize::try_from(u64::from_le_bytes(payload.try_into().ok()?)).ok()?;
+            Some(Header::Long { len, expire_ms })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn record_keys_read_back() {
+        for len in [0, 1, 127, 128, 16_384] {
+            let key = vec![b'k'; len];
+            let mut out = Vec::new();
+            put_header_key(&mut out, 7, &key);
+            assert_eq!(parse_key(&out), Some(RecordKey::Header { db: 7, key: &key }));
+            out.clear();
+            put_chunk_key(&mut out, 7, &key, 258);
+            assert_eq!(parse_key(&out), Some(RecordKey::Chunk { db: 7, key: &key, index: 258 }));
+            out.clear();
+            put_key_prefix(&mut out, 7, &key);
+            assert_eq!(parse_prefix(&out), Some(Prefix::Key { db: 7, key: &key }));
+        }
+        assert_eq!(parse_prefix(&db_prefix(3)), Some(Prefix::Db(3)));
+        assert_eq!(parse_prefix(ALL_KEYS_PREFIX), Some(Prefix::AllKeys));
+    }
+
+    #[test]
+    fn a_key_is_no_prefix_of_another() {
+        let (mut short, mut long) = (Vec::new(), Vec::new());
+        put_key_prefix(&mut short, 0, b"k");
+        put_header_key(&mut long, 0, b"k2");
+        assert!(!long.starts_with(&short));
+    }
+
+    #[test]
+    fn headers_read_back() {
+        for value in [Str::new(b"12"), Str::new(b"text"), Str::raw(StrBuf::from_slice(b"12"))] {
+            let (value, mut out) = (Value::Str(value), Vec::new());
+            put_header(&mut out, &value, 99);
+            match parse_header(&out) {
+                Some(Header::Whole { value: read, expire_ms: 99 }) => {
+                    assert_eq!(read, value);
+                    assert_eq!(read.encoding(), value.encoding());
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(parse_header(&[9; 20]).is_none(), "an unknown type is not guessed at");
+    }
+}

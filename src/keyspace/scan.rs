@@ -1,0 +1,128 @@
+//! Walks over the keys: SCAN, KEYS, RANDOMKEY.
+//!
+//! A cursor is a position in the order of the keys' hashes (stripe first), not in a table's memory. So an element that is
+//! there from start to end is returned whatever the tables do in between, as SCAN promises
+//! (<https://redis.io/docs/latest/commands/scan/>).
+
+use super::table::{Entry, Key, Keyspace, STRIPE_SHIFT};
+use crate::base::glob;
+use crate::value::Kind;
+
+/// Bits of a position below the stripe's number.
+const POSITION_BITS: u32 = 38;
+
+/// What SCAN lets through.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ScanFilter<'a> {
+    pub pattern: Option<&'a [u8]>,
+    pub kind: Option<Kind>,
+}
+
+impl ScanFilter<'_> {
+    fn lets_through(&self, entry: &Entry, now_ms: i64) -> bool {
+        !entry.expired(now_ms)
+            && self.kind.is_none_or(|kind| entry.value.kind() == kind)
+            && self.pattern.is_none_or(|pattern| glob::matches(pattern, &entry.key))
+    }
+}
+
+impl Keyspace {
+    /// Looks at `count` keys or a few more from the cursor on, tells of those that pass, and returns the next cursor; 0 is
+    /// the start and the end.
+    pub fn scan(
+        &self,
+        db: u8,
+        cursor: u64,
+        count: usize,
+        now_ms: i64,
+        filter: ScanFilter<'_>,
+        mut visit: impl FnMut(&[u8]),
+    ) -> u64 {
+        let mut from = cursor;
+        let mut left = count.max(1);
+        while ((from >> POSITION_BITS) as usize) < Self::stripes() {
+            let index = (from >> POSITION_BITS) as usize;
+            let end = ((index as u64) + 1) << POSITION_BITS;
+            let stripe = self.lock_stripe(index);
+            let Some(table) = stripe.table(db).filter(|t| !t.entries.is_empty()) else {
+                from = end;
+                continue;
+            };
+            let mut due: Vec<(u64, &Entry)> = table
+                .entries
+                .iter()
+                .map(|entry| (position(entry.hash), entry))
+                .filter(|(at, _)| *at >= from)
+                .collect();
+            let next = if due.len() > left {
+                let (_, (last, _), _) = due.select_nth_unstable_by_key(left - 1, |(at, _)| *at);
+                let next = *last + 1;
+                due.retain(|(at, _)| *at < next);
+                next
+            } else {
+                end
+            };
+            for (_, entry) in &due {
+                if filter.lets_through(entry, now_ms) {
+                    visit(&entry.key);
+                }
+            }
+            from = next;
+            left = left.saturating_sub(due.len());
+            if left == 0 {
+                break;
+            }
+        }
+        if ((from >> POSITION_BITS) as usize) < Self::stripes() { from } else { 0 }
+    }
+
+    /// Tells of every key that passes.
+    pub fn keys(&self, db: u8, now_ms: i64, filter: ScanFilter<'_>, mut visit: impl FnMut(&[u8])) {
+        for index in 0..Self::stripes() {
+            let stripe = self.lock_stripe(index);
+            let entries = stripe.table(db).into_iter().flat_map(|t| t.entries.iter());
+            entries.filter(|e| filter.lets_through(e, now_ms)).for_each(|e| visit(&e.key));
+        }
+    }
+
+    /// A key chosen with equal chances; one that has expired is passed over.
+    pub fn random_key(&self, db: u8, now_ms: i64, rng: &mut fastrand::Rng) -> Option<Key> {
+        /// Where most keys have expired, the walk below finds one that has not.
+        const TRIES: usize = 32;
+        let total = self.size(db).keys;
+        for _ in 0..TRIES {
+            let mut skip = rng.usize(..total.max(1));
+            for index in 0..Self::stripes() {
+                let stripe = self.lock_stripe(index);
+                let len = stripe.table(db).map_or(0, |t| t.entries.len());
+                if skip >= len {
+                    skip -= len;
+                    continue;
+                }
+                let entry = stripe.table(db).and_then(|t| t.entries.iter().nth(skip));
+                match entry.filter(|e| !e.expired(now_ms)) {
+                    Some(entry) => return Some(entry.key.clone()),
+                    None => break,
+                }
+            }
+        }
+        let mut found = None;
+        self.keys(db, now_ms, ScanFilter::default(), |key| {
+            found.get_or_insert_with(|| Key::from_slice(key));
+        });
+        found
+    }
+
+    pub(super) fn swap_physical(&self, a: usize, b: usize) {
+        let (at_a, at_b) = (self.physical(a), self.physical(b));
+        self.set_physical(a, at_b);
+        self.set_physical(b, at_a);
+    }
+}
+
+/// A key's place in the order of a scan.
+fn position(hash: u64) -> u64 {
+    const { assert!(POSITION_BITS < STRIPE_SHIFT) };
+    let stripe = Keyspace::stripe_of(hash) as u64;
+    stripe << POSITION_BITS | (hash & ((1 << POSITION_BITS) - 1))
+}

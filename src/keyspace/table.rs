@@ -1,0 +1,239 @@
+//! The striped table of entries.
+
+use crate::value::Value;
+use ahash::RandomState;
+use crossbeam::utils::CachePadded;
+use hashbrown::HashTable;
+use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::watch::WatchTable;
+
+/// A key's name; sixteen bytes need no allocation.
+pub type Key = SmallVec<[u8; 16]>;
+
+/// Databases that a keyspace can have: their number is one byte in every record.
+pub const DATABASES_MAX: usize = 256;
+
+/// Enough that the shards of a large machine seldom meet, few enough that their heads stay in the second-level cache.
+const STRIPES_BITS: u32 = 10;
+const STRIPES: usize = 1 << STRIPES_BITS;
+/// The stripe comes from these bits of the hash: hashbrown uses the lowest for its buckets and the top seven as tags.
+pub(super) const STRIPE_SHIFT: u32 = 40;
+
+/// A key with its value.
+#[derive(Debug)]
+pub struct Entry {
+    pub hash: u64,
+    pub key: Key,
+    pub value: Value,
+    /// Unix time in milliseconds at which the key is gone; 0: never.
+    pub expire_ms: i64,
+    /// Unix time in seconds of the last access.
+    pub accessed_s: u32,
+}
+
+impl Entry {
+    #[inline]
+    pub fn expired(&self, now_ms: i64) -> bool {
+        self.expire_ms != 0 && self.expire_ms <= now_ms
+    }
+}
+
+/// One database's share of a stripe.
+#[derive(Debug, Default)]
+pub struct Table {
+    pub entries: HashTable<Entry>,
+    /// Entries that have an expiry.
+    pub volatile: u32,
+}
+
+impl Table {
+    #[inline]
+    pub fn find(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
+        self.entries.find(hash, |e| e.hash == hash && e.key.as_slice() == key)
+    }
+
+    #[inline]
+    pub fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
+        self.entries.find_mut(hash, |e| e.hash == hash && e.key.as_slice() == key)
+    }
+
+    /// Adds an entry whose key is not there.
+    pub fn insert(&mut self, entry: Entry) {
+        debug_assert!(self.find(entry.hash, &entry.key).is_none(), "a key is stored once");
+        self.volatile += u32::from(entry.expire_ms != 0);
+        self.entries.insert_unique(entry.hash, entry, |e| e.hash);
+    }
+
+    pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
+        let found = self.entries.find_entry(hash, |e| e.hash == hash && e.key.as_slice() == key).ok()?;
+        let (entry, _) = found.remove();
+        self.volatile -= u32::from(entry.expire_ms != 0);
+        Some(entry)
+    }
+
+    /// Changes an entry's expiry and returns the one it had; the caller knows that the key is there.
+    pub fn set_expire(&mut self, hash: u64, key: &[u8], expire_ms: i64) -> i64 {
+        let Some(entry) = self.find_mut(hash, key) else {
+            unreachable!("the caller found the key under the same mutex");
+        };
+        let old = std::mem::replace(&mut entry.expire_ms, expire_ms);
+        self.volatile = self.volatile - u32::from(old != 0) + u32::from(expire_ms != 0);
+        old
+    }
+}
+
+/// The keys of one slice of the hash space.
+#[derive(Debug)]
+pub struct Stripe {
+    first: Table,
+    /// Databases 1 and up; most servers never use them.
+    others: Option<Box<[Table]>>,
+    /// Key locks held in this stripe.
+    pub locks: u32,
+}
+
+impl Stripe {
+    #[inline]
+    pub fn table(&self, db: u8) -> Option<&Table> {
+        match db {
+            0 => Some(&self.first),
+            _ => self.others.as_ref().map(|tables| &tables[usize::from(db) - 1]),
+        }
+    }
+
+    #[inline]
+    pub fn table_mut(&mut self, db: u8, databases: usize) -> &mut Table {
+        match db {
+            0 => &mut self.first,
+            _ => {
+                &mut self
+                    .others
+                    .get_or_insert_with(|| (1..databases).map(|_| Table::default()).collect())
+                    [usize::from(db) - 1]
+            }
+        }
+    }
+
+    pub fn is_volatile(&self) -> bool {
+        self.first.volatile > 0
+            || self.others.as_ref().is_some_and(|tables| tables.iter().any(|t| t.volatile > 0))
+    }
+}
+
+/// How many keys a database holds, and how many of them have an expiry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DbSize {
+    pub keys: usize,
+    pub volatile: usize,
+}
+
+/// All databases.
+#[derive(Debug)]
+pub struct Keyspace {
+    stripes: Box<[CachePadded<Mutex<Stripe>>]>,
+    hasher: RandomState,
+    /// The physical database behind each logical one.
+    physical: Box<[AtomicU8]>,
+    pub(super) watched: WatchTable,
+}
+
+impl Keyspace {
+    pub fn new(databases: usize) -> Self {
+        assert!((1..=DATABASES_MAX).contains(&databases), "a database's number is one byte");
+        let stripe = || {
+            let stripe = Stripe { first: Table::default(), others: None, locks: 0 };
+            CachePadded::new(Mutex::new(stripe))
+        };
+        Self {
+            stripes: (0..STRIPES).map(|_| stripe()).collect(),
+            hasher: RandomState::new(),
+            physical: (0..databases).map(|db| AtomicU8::new(db as u8)).collect(),
+            watched: WatchTable::default(),
+        }
+    }
+
+    pub fn databases(&self) -> usize {
+        self.physical.len()
+    }
+
+    /// The physical database behind the logical one. Constant while anyone is inside the keyspace gate.
+    #[inline]
+    pub fn physical(&self, db: usize) -> u8 {
+        self.physical[db].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_physical(&self, db: usize, physical: u8) {
+        self.physical[db].store(physical, Ordering::Relaxed);
+    }
+
+    /// The hash of a key in a physical database: its place here, and its name in the lock table.
+    #[inline]
+    pub fn fingerprint(&self, db: u8, key: &[u8]) -> u64 {
+        use std::hash::{BuildHasher, Hasher};
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u8(db);
+        hasher.write(key);
+        hasher.finish()
+    }
+
+    pub(super) const fn stripes() -> usize {
+        STRIPES
+    }
+
+    #[inline]
+    pub(super) fn stripe_of(hash: u64) -> usize {
+        (hash >> STRIPE_SHIFT) as usize & (STRIPES - 1)
+    }
+
+    #[inline]
+    pub(super) fn lock_stripe(&self, index: usize) -> MutexGuard<'_, Stripe> {
+        self.stripes[index].lock()
+    }
+
+    /// One more key lock is held in the stripe of `fingerprint`.
+    pub fn raise(&self, fingerprint: u64) {
+        self.lock_stripe(Self::stripe_of(fingerprint)).locks += 1;
+    }
+
+    /// One key lock less is held in the stripe of `fingerprint`.
+    pub fn lower(&self, fingerprint: u64) {
+        let mut stripe = self.lock_stripe(Self::stripe_of(fingerprint));
+        debug_assert!(stripe.locks > 0, "each lowering follows its raising");
+        stripe.locks -= 1;
+    }
+
+    /// The sizes of a physical database.
+    pub fn size(&self, db: u8) -> DbSize {
+        let mut size = DbSize::default();
+        for index in 0..STRIPES {
+            if let Some(table) = self.lock_stripe(index).table(db) {
+                size.keys += table.entries.len();
+                size.volatile += table.volatile as usize;
+            }
+        }
+        size
+    }
+
+    /// Heap bytes of the tables and their values, by a walk over everything: for `MEMORY STATS`.
+    pub fn heap_bytes(&self) -> usize {
+        let mut bytes = 0;
+        for index in 0..STRIPES {
+            let stripe = self.lock_stripe(index);
+            for db in 0..self.databases() {
+                let Some(table) = stripe.table(db as u8) else { continue };
+                bytes += table.entries.allocation_size();
+                bytes += table.entries.iter().map(entry_heap_bytes).sum::<usize>();
+            }
+        }
+        bytes
+    }
+}
+
+/// Heap bytes behind an entry.
+pub fn entry_heap_bytes(entry: &Entry) -> usize {
+    let key = if entry.key.spilled() { entry.key.capacity() } else { 0 };
+    key + entry.value.heap_bytes()
+}

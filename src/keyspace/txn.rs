@@ -1,0 +1,520 @@
+//! [`Txn`]: the one funnel for every change.
+
+use super::record::{self, CHUNK_LEN};
+use super::table::{Entry, Key, Keyspace, Stripe, Table};
+use super::undo::{Old, Place, Undo};
+use crate::value::{Str, StrBuf, Value};
+use aidb::{DB, Sequence, WriteBatch};
+use parking_lot::MutexGuard;
+
+/// From this many entries on, what a committed transaction has thrown away is freed by a thread of its own.
+const FREE_ASIDE_ENTRIES_MIN: usize = 10_000;
+
+/// What a transaction gathers until it commits. Kept by the shard, and by a script while it is suspended, and used again.
+#[derive(Debug, Default)]
+pub struct TxnBuffers {
+    batch: WriteBatch,
+    undo: Vec<Undo>,
+    record_key: Vec<u8>,
+    record_value: Vec<u8>,
+    pub hits: u64,
+    pub misses: u64,
+    pub expired: u64,
+}
+
+/// What becomes of a key's expiry when its value is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    Never,
+    Keep,
+    /// Unix time in milliseconds.
+    At(i64),
+}
+
+/// A point to which [`Txn::rollback_to`] goes back.
+#[derive(Clone, Copy, Debug)]
+pub struct Savepoint {
+    undo: usize,
+    batch: usize,
+}
+
+/// Changes that become one write batch, or nothing.
+///
+/// The caller has admitted the keys that it touches: it holds their stripe through this `Txn`, or their key locks.
+pub struct Txn<'a> {
+    keyspace: &'a Keyspace,
+    buffers: &'a mut TxnBuffers,
+    stripe: Option<(usize, MutexGuard<'a, Stripe>)>,
+    /// The physical database that keys without another word are in.
+    db: u8,
+    now_ms: i64,
+}
+
+impl<'a> Txn<'a> {
+    /// Goes on with what `buffers` hold: nothing, or the work of a suspended script.
+    #[inline]
+    pub fn new(keyspace: &'a Keyspace, buffers: &'a mut TxnBuffers, db: u8, now_ms: i64) -> Self {
+        Self { keyspace, buffers, stripe: None, db, now_ms }
+    }
+
+    pub fn keyspace(&self) -> &'a Keyspace {
+        self.keyspace
+    }
+
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    pub fn db(&self) -> u8 {
+        self.db
+    }
+
+    /// Works on another physical database from here on.
+    pub fn use_db(&mut self, db: u8) {
+        self.db = db;
+    }
+
+    /// Takes the stripe of a fingerprint and tells how many key locks are held in it.
+    #[inline]
+    pub fn enter(&mut self, fingerprint: u64) -> u32 {
+        self.stripe(fingerprint).locks
+    }
+
+    /// Lets go of the stripe, so that others may have it.
+    pub fn leave(&mut self) {
+        self.stripe = None;
+    }
+
+    /// The value of a key, as a command reads it: counts as a hit or a miss, and as an access.
+    #[inline]
+    pub fn get(&mut self, key: &[u8]) -> Option<&Value> {
+        let accessed_s = (self.now_ms / 1000) as u32;
+        let Some(bucket) = self.find(key) else {
+            self.buffers.misses += 1;
+            return None;
+        };
+        self.buffers.hits += 1;
+        let entry = self.entry_at(key, bucket);
+        entry.accessed_s = accessed_s;
+        Some(&entry.value)
+    }
+
+    /// The value of a key without the marks that reading leaves.
+    pub fn peek(&mut self, key: &[u8]) -> Option<&Value> {
+        let bucket = self.find(key)?;
+        Some(&self.entry_at(key, bucket).value)
+    }
+
+    pub fn exists(&mut self, key: &[u8]) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// The expiry of a key that is there: Unix time in milliseconds, `None` for never.
+    pub fn expiry(&mut self, key: &[u8]) -> Option<Option<i64>> {
+        let bucket = self.find(key)?;
+        let expire_ms = self.entry_at(key, bucket).expire_ms;
+        Some((expire_ms != 0).then_some(expire_ms))
+    }
+
+    /// Unix time in seconds of a key's last access.
+    pub fn accessed_s(&mut self, key: &[u8]) -> Option<u32> {
+        let bucket = self.find(key)?;
+        Some(self.entry_at(key, bucket).accessed_s)
+    }
+
+    /// Heap and table bytes of a key.
+    pub fn memory_bytes(&mut self, key: &[u8]) -> Option<usize> {
+        let bucket = self.find(key)?;
+        let entry = self.entry_at(key, bucket);
+        Some(size_of::<Entry>() + super::table::entry_heap_bytes(entry))
+    }
+
+    /// Sets a key to a value, replacing what was there. Tells whether the key was there.
+    #[inline]
+    pub fn put(&mut self, key: &[u8], value: Value, expiry: Expiry) -> bool {
+        let place = self.place(key);
+        let accessed_s = (self.now_ms / 1000) as u32;
+        let Some(bucket) = self.find(key) else {
+            let expire_ms = match expiry {
+                Expiry::At(at) => at,
+                Expiry::Never | Expiry::Keep => 0,
+            };
+            log_value(self.buffers, self.db, key, &value, expire_ms);
+            let entry =
+                Entry { hash: place.hash, key: place.key.clone(), value, expire_ms, accessed_s };
+            self.table(place.hash).insert(entry);
+            self.buffers.undo.push(Undo::Restore { place, old: None });
+            return false;
+        };
+        let table = self.table(place.hash);
+        let Some(entry) = table.entries.get_bucket_mut(bucket) else {
+            unreachable!("found under the same mutex");
+        };
+        let old_expire = entry.expire_ms;
+        let expire_ms = match expiry {
+            Expiry::At(at) => at,
+            Expiry::Never => 0,
+            Expiry::Keep => old_expire,
+        };
+        let old_value = std::mem::replace(&mut entry.value, value);
+        entry.expire_ms = expire_ms;
+        let old = Old {
+            value: old_value,
+            expire_ms: old_expire,
+            accessed_s: std::mem::replace(&mut entry.accessed_s, accessed_s),
+        };
+        table.volatile = table.volatile - u32::from(old_expire != 0) + u32::from(expire_ms != 0);
+        self.log_replaced(&place, bucket, &old.value);
+        self.buffers.undo.push(Undo::Restore { place, old: Some(old) });
+        true
+    }
+
+    /// Removes a key. Tells whether it was there.
+    pub fn remove(&mut self, key: &[u8]) -> bool {
+        if self.find(key).is_none() {
+            return false;
+        }
+        self.remove_found(key);
+        true
+    }
+
+    /// Changes the expiry of a key that is there (`None`: never). Tells whether it is.
+    pub fn set_expiry(&mut self, key: &[u8], at_ms: Option<i64>) -> bool {
+        let Some(bucket) = self.find(key) else { return false };
+        let place = self.place(key);
+        let old = self.table(place.hash).set_expire(place.hash, key, at_ms.unwrap_or(0));
+        self.log_header(&place, bucket);
+        self.buffers.undo.push(Undo::Expire { place, expire_ms: old });
+        true
+    }
+
+    /// Writes bytes into a string at an offset, with zeros before it where the string is shorter; a key that is not there
+    /// starts empty. Returns the new length. The caller knows that the key holds a string or nothing.
+    pub fn splice(&mut self, key: &[u8], offset: usize, bytes: &[u8]) -> usize {
+        let Some(bucket) = self.find(key) else {
+            let mut buf = StrBuf::from_elem(0, offset);
+            buf.extend_from_slice(bytes);
+            let len = buf.len();
+            self.put(key, Value::Str(Str::raw(buf)), Expiry::Never);
+            return len;
+        };
+        let place = self.place(key);
+        let Value::Str(string) = &mut self.entry_at(key, bucket).value;
+        let before = string.len();
+        let end = offset + bytes.len();
+        if before < record::CHUNKED_LEN_MIN {
+            return self.splice_short(place, bucket, offset, bytes);
+        }
+        let buf = string.make_raw();
+        let overlap = offset.min(before)..end.min(before);
+        let undo_offset = overlap.start;
+        let old = buf[overlap].into();
+        buf.resize(before.max(end), 0);
+        buf[offset..end].copy_from_slice(bytes);
+        let after = buf.len();
+        if after != before {
+            self.log_header(&place, bucket);
+        }
+        let first = offset.min(before) / CHUNK_LEN;
+        self.log_chunks(&place, bucket, first..end.div_ceil(CHUNK_LEN));
+        self.buffers.undo.push(Undo::Bytes { place, offset: undo_offset, old, len: before });
+        after
+    }
+
+    /// Moves a value with its expiry to another key, also of another database, replacing what is there. The caller knows
+    /// that `from` is there and that the two differ.
+    pub fn rename(&mut self, from: &[u8], to_db: u8, to: &[u8]) {
+        let from_place = self.place(from);
+        let found = self.find(from).is_some();
+        assert!(found, "the caller saw the key in this transaction");
+        let Some(entry) = self.table(from_place.hash).remove(from_place.hash, from) else {
+            unreachable!("found under the same mutex");
+        };
+        log_removed(self.buffers, self.db, from, &entry.value);
+
+        let from_db = std::mem::replace(&mut self.db, to_db);
+        let to_place = self.place(to);
+        let replaced = self.find(to).is_some();
+        let table = self.table(to_place.hash);
+        let replaced = if replaced { table.remove(to_place.hash, to) } else { None };
+        if let Some(old) = &replaced {
+            log_removed(self.buffers, to_db, to, &old.value);
+        }
+        log_value(self.buffers, to_db, to, &entry.value, entry.expire_ms);
+        let hash = to_place.hash;
+        self.table(hash).insert(Entry { hash, key: Key::from_slice(to), ..entry });
+        let replaced = replaced.map(Old::from);
+        self.buffers.undo.push(Undo::Moved { from: from_place, to: to_place, replaced });
+        self.db = from_db;
+    }
+
+    /// Empties a physical database. The caller holds the keyspace gate.
+    pub fn flush_db(&mut self, db: u8) {
+        self.leave();
+        let databases = self.keyspace.databases();
+        let take = |index| {
+            let mut stripe = self.keyspace.lock_stripe(index);
+            std::mem::take(stripe.table_mut(db, databases))
+        };
+        let tables = (0..Keyspace::stripes()).map(take).collect();
+        self.buffers.batch.delete_prefix(&record::db_prefix(db));
+        self.buffers.undo.push(Undo::Flushed { db, tables });
+    }
+
+    /// Lets two logical databases change places. The caller holds the keyspace gate.
+    pub fn swap_db(&mut self, a: usize, b: usize) {
+        self.keyspace.swap_physical(a, b);
+        let map: Vec<u8> =
+            (0..self.keyspace.databases()).map(|db| self.keyspace.physical(db)).collect();
+        self.buffers.batch.put(record::DB_MAP_KEY, &map);
+        self.buffers.undo.push(Undo::Swapped { a, b });
+    }
+
+    /// Whether anything was changed since the last commit.
+    #[inline]
+    pub fn is_clean(&self) -> bool {
+        self.buffers.batch.is_empty()
+    }
+
+    /// Changes gathered so far, for `CLIENT` and script diagnostics.
+    pub fn changes(&self) -> usize {
+        self.buffers.undo.len()
+    }
+
+    /// Keys that were found expired, and removed, since the counter was last taken.
+    pub fn expired(&self) -> u64 {
+        self.buffers.expired
+    }
+
+    pub fn savepoint(&self) -> Savepoint {
+        Savepoint { undo: self.buffers.undo.len(), batch: self.buffers.batch.save_point() }
+    }
+
+    /// Takes back what was done since the savepoint.
+    pub fn rollback_to(&mut self, to: Savepoint) {
+        while self.buffers.undo.len() > to.undo {
+            if let Some(undo) = self.buffers.undo.pop() {
+                undo.play(self);
+            }
+        }
+        self.buffers.batch.truncate(to.batch);
+    }
+
+    /// Takes everything back.
+    pub fn rollback(&mut self) {
+        self.rollback_to(Savepoint { undo: 0, batch: 0 });
+    }
+
+    /// Hands the batch to the journal. Where the journal refuses it, everything is taken back.
+    #[inline]
+    pub fn commit(&mut self, journal: &DB) -> Result<Option<Sequence>, aidb::Error> {
+        if self.buffers.undo.is_empty() {
+            debug_assert!(self.buffers.batch.is_empty(), "each record has its undo");
+            return Ok(None);
+        }
+        match journal.append(&self.buffers.batch) {
+            Ok(sequence) => {
+                self.forget_undo();
+                self.buffers.batch.clear();
+                Ok(Some(sequence))
+            }
+            Err(refused) => {
+                self.rollback();
+                Err(refused)
+            }
+        }
+    }
+
+    /// After the commit: marks who watches the keys and frees what was replaced.
+    fn forget_undo(&mut self) {
+        if !self.keyspace.watched.is_empty() {
+            for undo in &self.buffers.undo {
+                undo.touched(|place| match place {
+                    Some(place) => self.keyspace.watched.mark(place.hash),
+                    None => self.keyspace.watched.mark_all(),
+                });
+            }
+        }
+        let flushed = |undo: &Undo| match undo {
+            Undo::Flushed { tables, .. } => tables.iter().map(|t| t.entries.len()).sum(),
+            _ => 0,
+        };
+        if self.buffers.undo.len() < 4
+            && self.buffers.undo.iter().map(flushed).sum::<usize>() >= FREE_ASIDE_ENTRIES_MIN
+        {
+            let garbage = std::mem::take(&mut self.buffers.undo);
+            // Where no thread can be had, the closure is dropped here, and the values with it.
+            let _ = std::thread::Builder::new().name("free".into()).spawn(move || drop(garbage));
+        }
+        self.buffers.undo.clear();
+    }
+
+    #[inline]
+    fn stripe(&mut self, hash: u64) -> &mut Stripe {
+        let index = Keyspace::stripe_of(hash);
+        if !matches!(&self.stripe, Some((held, _)) if *held == index) {
+            // The old stripe goes first: a transaction never holds two.
+            self.stripe = None;
+            self.stripe = Some((index, self.keyspace.lock_stripe(index)));
+        }
+        match &mut self.stripe {
+            Some((_, guard)) => guard,
+            None => unreachable!("set above"),
+        }
+    }
+
+    #[inline]
+    fn table(&mut self, hash: u64) -> &mut Table {
+        self.table_of(self.db, hash)
+    }
+
+    #[inline]
+    pub(super) fn table_of(&mut self, db: u8, hash: u64) -> &mut Table {
+        let databases = self.keyspace.databases();
+        self.stripe(hash).table_mut(db, databases)
+    }
+
+    #[inline]
+    fn place(&self, key: &[u8]) -> Place {
+        let hash = self.keyspace.fingerprint(self.db, key);
+        Place { db: self.db, hash, key: Key::from_slice(key) }
+    }
+
+    /// The bucket of a key that is there. One that has expired is removed on the way.
+    #[inline]
+    fn find(&mut self, key: &[u8]) -> Option<usize> {
+        let hash = self.keyspace.fingerprint(self.db, key);
+        let now_ms = self.now_ms;
+        let table = self.table(hash);
+        let bucket = table
+            .entries
+            .find_bucket_index(hash, |e| e.hash == hash && e.key.as_slice() == key)?;
+        if table.entries.get_bucket(bucket).is_some_and(|entry| entry.expired(now_ms)) {
+            self.buffers.expired += 1;
+            self.remove_found(key);
+            return None;
+        }
+        Some(bucket)
+    }
+
+    #[inline]
+    fn entry_at(&mut self, key: &[u8], bucket: usize) -> &mut Entry {
+        debug_assert!(self.stripe.is_some(), "the bucket was found under the held stripe");
+        let db = self.db;
+        let databases = self.keyspace.databases();
+        let entry = match &mut self.stripe {
+            Some((_, stripe)) => stripe.table_mut(db, databases).entries.get_bucket_mut(bucket),
+            None => None,
+        };
+        match entry {
+            Some(entry) => {
+                debug_assert_eq!(entry.key.as_slice(), key);
+                entry
+            }
+            None => unreachable!("found under the same mutex"),
+        }
+    }
+
+    pub(super) fn remove_found(&mut self, key: &[u8]) {
+        let place = self.place(key);
+        let Some(entry) = self.table(place.hash).remove(place.hash, key) else {
+            unreachable!("found under the same mutex");
+        };
+        log_removed(self.buffers, place.db, key, &entry.value);
+        let undo = Undo::Restore { place, old: Some(Old::from(entry)) };
+        self.buffers.undo.push(undo);
+    }
+
+    fn splice_short(&mut self, place: Place, bucket: usize, offset: usize, bytes: &[u8]) -> usize {
+        let entry = self.entry_at(&place.key, bucket);
+        let old =
+            Old { value: entry.value.clone(), expire_ms: entry.expire_ms, accessed_s: entry.accessed_s };
+        let Value::Str(string) = &mut entry.value;
+        let buf = string.make_raw();
+        let end = offset + bytes.len();
+        if buf.len() < end {
+            buf.resize(end, 0);
+        }
+        buf[offset..end].copy_from_slice(bytes);
+        let len = buf.len();
+        self.log_replaced(&place, bucket, &old.value);
+        self.buffers.undo.push(Undo::Restore { place, old: Some(old) });
+        len
+    }
+
+    /// Logs the value that now stands where `old` stood.
+    #[inline]
+    fn log_replaced(&mut self, place: &Place, bucket: usize, old: &Value) {
+        if record::is_chunked(old) {
+            log_removed(self.buffers, place.db, &place.key, old);
+        }
+        let Some(entry) = Self::peek_bucket(self.stripe.as_ref(), place.db, bucket) else { return };
+        log_value(self.buffers, place.db, &place.key, &entry.value, entry.expire_ms);
+    }
+
+    fn log_header(&mut self, place: &Place, bucket: usize) {
+        let Some(entry) = Self::peek_bucket(self.stripe.as_ref(), place.db, bucket) else { return };
+        log_header(self.buffers, place.db, &place.key, &entry.value, entry.expire_ms);
+    }
+
+    fn log_chunks(&mut self, place: &Place, bucket: usize, chunks: std::ops::Range<usize>) {
+        let Some(entry) = Self::peek_bucket(self.stripe.as_ref(), place.db, bucket) else { return };
+        log_chunks(self.buffers, place.db, &place.key, &entry.value, chunks);
+    }
+
+    /// The entry of a bucket, borrowed from the stripe alone so that the buffers stay free.
+    #[inline]
+    fn peek_bucket<'s>(
+        stripe: Option<&'s (usize, MutexGuard<'a, Stripe>)>,
+        db: u8,
+        bucket: usize,
+    ) -> Option<&'s Entry> {
+        let entry = stripe.and_then(|(_, s)| s.table(db)).and_then(|t| t.entries.get_bucket(bucket));
+        debug_assert!(entry.is_some(), "found under the same mutex");
+        entry
+    }
+}
+
+#[inline]
+fn log_value(buffers: &mut TxnBuffers, db: u8, key: &[u8], value: &Value, expire_ms: i64) {
+    log_header(buffers, db, key, value, expire_ms);
+    if record::is_chunked(value) {
+        log_chunks(buffers, db, key, value, 0..usize::MAX);
+    }
+}
+
+#[inline]
+fn log_header(buffers: &mut TxnBuffers, db: u8, key: &[u8], value: &Value, expire_ms: i64) {
+    buffers.record_key.clear();
+    buffers.record_value.clear();
+    record::put_header_key(&mut buffers.record_key, db, key);
+    record::put_header(&mut buffers.record_value, value, expire_ms);
+    buffers.batch.put(&buffers.record_key, &buffers.record_value);
+}
+
+fn log_chunks(
+    buffers: &mut TxnBuffers,
+    db: u8,
+    key: &[u8],
+    value: &Value,
+    chunks: std::ops::Range<usize>,
+) {
+    let Value::Str(Str::Bytes(bytes) | Str::Raw(bytes)) = value else { return };
+    let wanted = chunks.len();
+    for (index, chunk) in bytes.chunks(CHUNK_LEN).enumerate().skip(chunks.start).take(wanted) {
+        buffers.record_key.clear();
+        record::put_chunk_key(&mut buffers.record_key, db, key, index as u32);
+        buffers.batch.put(&buffers.record_key, chunk);
+    }
+}
+
+fn log_removed(buffers: &mut TxnBuffers, db: u8, key: &[u8], value: &Value) {
+    buffers.record_key.clear();
+    if record::is_chunked(value) {
+        record::put_key_prefix(&mut buffers.record_key, db, key);
+        buffers.batch.delete_prefix(&buffers.record_key);
+    } else {
+        record::put_header_key(&mut buffers.record_key, db, key);
+        buffers.batch.delete(&buffers.record_key);
+    }
+}

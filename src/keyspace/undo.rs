@@ -1,0 +1,110 @@
+//! What takes a change back. Played backwards, a transaction's list leaves the keyspace as it was.
+
+use super::table::{Entry, Key, Table};
+use super::txn::Txn;
+use crate::value::Value;
+
+/// The name of an entry: physical database, hash, key.
+#[derive(Debug)]
+pub struct Place {
+    pub db: u8,
+    pub hash: u64,
+    pub key: Key,
+}
+
+/// A value with its expiry, as it was.
+#[derive(Debug)]
+pub struct Old {
+    pub value: Value,
+    pub expire_ms: i64,
+    pub accessed_s: u32,
+}
+
+#[derive(Debug)]
+pub enum Undo {
+    /// The key was set, replaced or removed; `None`: it was not there.
+    Restore { place: Place, old: Option<Old> },
+    /// The key's expiry was changed.
+    Expire { place: Place, expire_ms: i64 },
+    /// A long string had these bytes at `offset`, and this length.
+    Bytes { place: Place, offset: usize, old: Box<[u8]>, len: usize },
+    /// The value was moved to another key, which had `replaced`.
+    Moved { from: Place, to: Place, replaced: Option<Old> },
+    /// A whole database was emptied: its table of each stripe.
+    Flushed { db: u8, tables: Vec<Table> },
+    /// Two logical databases changed places.
+    Swapped { a: usize, b: usize },
+}
+
+impl Undo {
+    /// Takes this change back, under the stripe that the transaction holds where it is the key's.
+    pub fn play(self, txn: &mut Txn<'_>) {
+        match self {
+            Undo::Restore { place, old } => restore(txn, place, old),
+            Undo::Expire { place, expire_ms } => in_table(txn, &place, |table| {
+                table.set_expire(place.hash, &place.key, expire_ms);
+            }),
+            Undo::Bytes { place, offset, old, len } => in_table(txn, &place, |table| {
+                let Some(entry) = table.find_mut(place.hash, &place.key) else {
+                    unreachable!("later changes to the key were taken back first");
+                };
+                let Value::Str(string) = &mut entry.value;
+                let bytes = string.make_raw();
+                bytes.truncate(len);
+                bytes[offset..offset + old.len()].copy_from_slice(&old);
+            }),
+            Undo::Moved { from, to, replaced } => {
+                let mut moved = None;
+                in_table(txn, &to, |table| moved = table.remove(to.hash, &to.key));
+                let Some(entry) = moved else {
+                    unreachable!("later changes to the key were taken back first");
+                };
+                let old = Old::from(entry);
+                restore(txn, to, replaced);
+                restore(txn, from, Some(old));
+            }
+            Undo::Flushed { db, tables } => {
+                txn.leave();
+                let keyspace = txn.keyspace();
+                for (index, table) in tables.into_iter().enumerate() {
+                    let mut stripe = keyspace.lock_stripe(index);
+                    *stripe.table_mut(db, keyspace.databases()) = table;
+                }
+            }
+            Undo::Swapped { a, b } => txn.keyspace().swap_physical(a, b),
+        }
+    }
+
+    /// Tells of each key that the change touched; `None` stands for whole databases.
+    pub fn touched(&self, mut visit: impl FnMut(Option<&Place>)) {
+        match self {
+            Undo::Restore { place, .. } | Undo::Expire { place, .. } | Undo::Bytes { place, .. } => {
+                visit(Some(place));
+            }
+            Undo::Moved { from, to, .. } => {
+                visit(Some(from));
+                visit(Some(to));
+            }
+            Undo::Flushed { .. } | Undo::Swapped { .. } => visit(None),
+        }
+    }
+}
+
+impl From<Entry> for Old {
+    fn from(entry: Entry) -> Self {
+        Old { value: entry.value, expire_ms: entry.expire_ms, accessed_s: entry.accessed_s }
+    }
+}
+
+fn in_table(txn: &mut Txn<'_>, place: &Place, change: impl FnOnce(&mut Table)) {
+    change(txn.table_of(place.db, place.hash));
+}
+
+fn restore(txn: &mut Txn<'_>, place: Place, old: Option<Old>) {
+    let table = txn.table_of(place.db, place.hash);
+    table.remove(place.hash, &place.key);
+    if let Some(Old { value, expire_ms, accessed_s }) = old {
+        let Place { hash, key, .. } = place;
+        table.insert(Entry { hash, key, value, expire_ms, accessed_s });
+    }
+}
