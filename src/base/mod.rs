@@ -1,1 +1,3 @@
 //! The base layer.
+
+pub mod number;
