@@ -4,5 +4,5 @@
 //! down as a value, so that every layer below it is a function of its arguments.
 
 pub mod clock;
-pub mod number;
 pub mod glob;
+pub mod number;

@@ -1,1 +1,25 @@
-//! The command layer.
+//! The command table and the handlers of the commands that work on keys: one file a family.
+//!
+//! Invariants:
+//! - A command is declared once, where its handler stands: name, arity, flags, keys, texts. COMMAND, the docs, admission
+//!   and the lock footprint derive from that declaration.
+//! - A handler never waits and never locks: whoever calls it has admitted its keys. It changes data through its `Txn` only,
+//!   checks before it changes, and answers once, last.
+//! - A handler does not know whether a client, `MULTI` or a script reads its answer.
+//! - The text of an error stands in `error.rs`, once.
+//!
+//! Depends on `keyspace`, `value`, `resp`, `base`.
+
+mod ctx;
+pub mod error;
+mod spec;
+mod string;
+
+pub use ctx::{Ctx, Handler};
+pub use error::Error;
+pub use spec::{Access, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, Spec};
+
+/// The families of data commands.
+pub fn families() -> impl Iterator<Item = &'static Command<Handler>> {
+    [string::COMMANDS].into_iter().flatten()
+}

@@ -25,9 +25,15 @@ impl Txn<'_> {
             }
             let now_ms = self.now_ms();
             for db in 0..self.keyspace().databases() {
-                let Some(table) = stripe.table(db as u8).filter(|t| t.volatile > 0) else { continue };
+                let Some(table) = stripe.table(db as u8).filter(|t| t.volatile > 0) else {
+                    continue;
+                };
                 let expired = table.entries.iter().filter(|e| e.expired(now_ms));
-                due.extend(expired.take(limit - due.len()).map(|e| (db as u8, e.key.clone())));
+                due.extend(
+                    expired
+                        .take(limit - due.len())
+                        .map(|e| (db as u8, e.key.clone())),
+                );
             }
         }
         let before = self.expired();

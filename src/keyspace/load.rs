@@ -16,7 +16,12 @@ pub struct LoadError {
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot read the record {}: {}", self.record.escape_ascii(), self.why)
+        write!(
+            f,
+            "cannot read the record {}: {}",
+            self.record.escape_ascii(),
+            self.why
+        )
     }
 }
 
@@ -31,7 +36,10 @@ pub struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     pub fn new(keyspace: &'a Keyspace) -> Self {
-        Self { keyspace, early: HashMap::new() }
+        Self {
+            keyspace,
+            early: HashMap::new(),
+        }
     }
 
     pub fn apply(&mut self, op: Op<'_>) -> Result<(), LoadError> {
@@ -45,7 +53,10 @@ impl<'a> Loader<'a> {
     /// Ends the load: what has expired is left out.
     pub fn finish(self, now_ms: i64) -> Result<(), LoadError> {
         if let Some((_, key)) = self.early.keys().next() {
-            return Err(LoadError { record: key.to_vec(), why: "a long string without its header" });
+            return Err(LoadError {
+                record: key.to_vec(),
+                why: "a long string without its header",
+            });
         }
         for index in 0..Keyspace::stripes() {
             let mut stripe = self.keyspace.lock_stripe(index);
@@ -67,12 +78,19 @@ impl<'a> Loader<'a> {
     }
 
     fn put(&mut self, record: &[u8], value: &[u8]) -> Result<(), LoadError> {
-        let bad = |why| LoadError { record: record.to_vec(), why };
+        let bad = |why| LoadError {
+            record: record.to_vec(),
+            why,
+        };
         match record::parse_key(record).ok_or_else(|| bad("an unknown kind of record"))? {
             RecordKey::DbMap => {
                 for (db, physical) in value.iter().enumerate() {
-                    if db >= self.keyspace.databases() || usize::from(*physical) >= self.keyspace.databases() {
-                        return Err(bad("it needs more databases than the option 'databases' allows"));
+                    if db >= self.keyspace.databases()
+                        || usize::from(*physical) >= self.keyspace.databases()
+                    {
+                        return Err(bad(
+                            "it needs more databases than the option 'databases' allows",
+                        ));
                     }
                     self.keyspace.set_physical(db, *physical);
                 }
@@ -102,7 +120,10 @@ impl<'a> Loader<'a> {
                 self.remove(db, key);
                 Ok(())
             }
-            _ => Err(LoadError { record: record.to_vec(), why: "only headers are deleted alone" }),
+            _ => Err(LoadError {
+                record: record.to_vec(),
+                why: "only headers are deleted alone",
+            }),
         }
     }
 
@@ -119,7 +140,12 @@ impl<'a> Loader<'a> {
                 self.check_db(db, prefix)?;
                 self.remove(db, key);
             }
-            None => return Err(LoadError { record: prefix.to_vec(), why: "an unknown prefix" }),
+            None => {
+                return Err(LoadError {
+                    record: prefix.to_vec(),
+                    why: "an unknown prefix",
+                });
+            }
         }
         Ok(())
     }
@@ -129,7 +155,10 @@ impl<'a> Loader<'a> {
             return Ok(());
         }
         let why = "it is in a database beyond the option 'databases'";
-        Err(LoadError { record: record.to_vec(), why })
+        Err(LoadError {
+            record: record.to_vec(),
+            why,
+        })
     }
 
     fn with_table<T>(&self, db: u8, key: &[u8], f: impl FnOnce(&mut Table, u64) -> T) -> T {
@@ -143,7 +172,13 @@ impl<'a> Loader<'a> {
         self.with_table(db, key, |table, hash| {
             table.remove(hash, key);
             let key = Key::from_slice(key);
-            table.insert(Entry { hash, key, value, expire_ms, accessed_s: 0 });
+            table.insert(Entry {
+                hash,
+                key,
+                value,
+                expire_ms,
+                accessed_s: 0,
+            });
         });
     }
 
@@ -152,15 +187,22 @@ impl<'a> Loader<'a> {
         let early = self.early.remove(&(db, Key::from_slice(key)));
         self.with_table(db, key, |table, hash| {
             let mut bytes = match table.remove(hash, key) {
-                Some(Entry { value: Value::Str(mut string), .. }) => {
-                    std::mem::take(string.make_raw())
-                }
+                Some(Entry {
+                    value: Value::Str(mut string),
+                    ..
+                }) => std::mem::take(string.make_raw()),
                 None => StrBuf::new(),
             };
             bytes.resize(len, 0);
             let value = Value::Str(Str::raw(bytes));
             let key = Key::from_slice(key);
-            table.insert(Entry { hash, key, value, expire_ms, accessed_s: 0 });
+            table.insert(Entry {
+                hash,
+                key,
+                value,
+                expire_ms,
+                accessed_s: 0,
+            });
         });
         for (index, chunk) in early.into_iter().flatten() {
             self.set_chunk(db, key, index, &chunk);
@@ -170,12 +212,18 @@ impl<'a> Loader<'a> {
     /// Writes a chunk into its string. `false`: the string's header has not come yet.
     fn set_chunk(&self, db: u8, key: &[u8], index: u32, chunk: &[u8]) -> bool {
         self.with_table(db, key, |table, hash| {
-            let Some(Entry { value: Value::Str(string), .. }) = table.find_mut(hash, key) else {
+            let Some(Entry {
+                value: Value::Str(string),
+                ..
+            }) = table.find_mut(hash, key)
+            else {
                 return false;
             };
             let bytes = string.make_raw();
             let start = index as usize * CHUNK_LEN;
-            let Some(room) = bytes.get_mut(start..) else { return true };
+            let Some(room) = bytes.get_mut(start..) else {
+                return true;
+            };
             let len = chunk.len().min(room.len());
             room[..len].copy_from_slice(&chunk[..len]);
             true

@@ -111,9 +111,11 @@ pub fn parse_key(record: &[u8]) -> Option<RecordKey<'_>> {
     let (db, key, rest) = split_key(record)?;
     match rest {
         [TAG_HEADER] => Some(RecordKey::Header { db, key }),
-        [TAG_CHUNK, a, b, c, d] => {
-            Some(RecordKey::Chunk { db, key, index: u32::from_be_bytes([*a, *b, *c, *d]) })
-        }
+        [TAG_CHUNK, a, b, c, d] => Some(RecordKey::Chunk {
+            db,
+            key,
+            index: u32::from_be_bytes([*a, *b, *c, *d]),
+        }),
         _ => None,
     }
 }
@@ -131,7 +133,9 @@ pub fn parse_prefix(prefix: &[u8]) -> Option<Prefix<'_>> {
 
 /// Splits a record key into database, key and what follows.
 fn split_key(record: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let [space, db, rest @ ..] = record else { return None };
+    let [space, db, rest @ ..] = record else {
+        return None;
+    };
     if *space != SPACE_KEYS {
         debug_assert_eq!(*space, SPACE_META, "only these spaces exist");
         return None;
@@ -150,16 +154,27 @@ fn split_key(record: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 /// A header record's value, read back.
 #[derive(Debug)]
 pub enum Header {
-    Whole { value: Value, expire_ms: i64 },
+    Whole {
+        value: Value,
+        expire_ms: i64,
+    },
     /// A long string of this length; its chunks are records of their own.
-    Long { len: usize, expire_ms: i64 },
+    Long {
+        len: usize,
+        expire_ms: i64,
+    },
 }
 
 pub fn parse_header(bytes: &[u8]) -> Option<Header> {
     let (kind, rest) = bytes.split_first()?;
     let (expire, payload) = rest.split_first_chunk::<8>()?;
     let expire_ms = i64::from_le_bytes(*expire);
-    let whole = |s| Some(Header::Whole { value: Value::Str(s), expire_ms });
+    let whole = |s| {
+        Some(Header::Whole {
+            value: Value::Str(s),
+            expire_ms,
+        })
+    };
     match *kind {
         TYPE_INT => whole(Str::Int(i64::from_le_bytes(payload.try_into().ok()?))),
         TYPE_BYTES => whole(Str::Bytes(StrBuf::from_slice(payload))),
@@ -182,10 +197,20 @@ mod tests {
             let key = vec![b'k'; len];
             let mut out = Vec::new();
             put_header_key(&mut out, 7, &key);
-            assert_eq!(parse_key(&out), Some(RecordKey::Header { db: 7, key: &key }));
+            assert_eq!(
+                parse_key(&out),
+                Some(RecordKey::Header { db: 7, key: &key })
+            );
             out.clear();
             put_chunk_key(&mut out, 7, &key, 258);
-            assert_eq!(parse_key(&out), Some(RecordKey::Chunk { db: 7, key: &key, index: 258 }));
+            assert_eq!(
+                parse_key(&out),
+                Some(RecordKey::Chunk {
+                    db: 7,
+                    key: &key,
+                    index: 258
+                })
+            );
             out.clear();
             put_key_prefix(&mut out, 7, &key);
             assert_eq!(parse_prefix(&out), Some(Prefix::Key { db: 7, key: &key }));
@@ -204,17 +229,27 @@ mod tests {
 
     #[test]
     fn headers_read_back() {
-        for value in [Str::new(b"12"), Str::new(b"text"), Str::raw(StrBuf::from_slice(b"12"))] {
+        for value in [
+            Str::new(b"12"),
+            Str::new(b"text"),
+            Str::raw(StrBuf::from_slice(b"12")),
+        ] {
             let (value, mut out) = (Value::Str(value), Vec::new());
             put_header(&mut out, &value, 99);
             match parse_header(&out) {
-                Some(Header::Whole { value: read, expire_ms: 99 }) => {
+                Some(Header::Whole {
+                    value: read,
+                    expire_ms: 99,
+                }) => {
                     assert_eq!(read, value);
                     assert_eq!(read.encoding(), value.encoding());
                 }
                 other => panic!("{other:?}"),
             }
         }
-        assert!(parse_header(&[9; 20]).is_none(), "an unknown type is not guessed at");
+        assert!(
+            parse_header(&[9; 20]).is_none(),
+            "an unknown type is not guessed at"
+        );
     }
 }

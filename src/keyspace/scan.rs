@@ -22,7 +22,9 @@ impl ScanFilter<'_> {
     fn lets_through(&self, entry: &Entry, now_ms: i64) -> bool {
         !entry.expired(now_ms)
             && self.kind.is_none_or(|kind| entry.value.kind() == kind)
-            && self.pattern.is_none_or(|pattern| glob::matches(pattern, &entry.key))
+            && self
+                .pattern
+                .is_none_or(|pattern| glob::matches(pattern, &entry.key))
     }
 }
 
@@ -73,7 +75,11 @@ impl Keyspace {
                 break;
             }
         }
-        if ((from >> POSITION_BITS) as usize) < Self::stripes() { from } else { 0 }
+        if ((from >> POSITION_BITS) as usize) < Self::stripes() {
+            from
+        } else {
+            0
+        }
     }
 
     /// Tells of every key that passes.
@@ -81,7 +87,9 @@ impl Keyspace {
         for index in 0..Self::stripes() {
             let stripe = self.lock_stripe(index);
             let entries = stripe.table(db).into_iter().flat_map(|t| t.entries.iter());
-            entries.filter(|e| filter.lets_through(e, now_ms)).for_each(|e| visit(&e.key));
+            entries
+                .filter(|e| filter.lets_through(e, now_ms))
+                .for_each(|e| visit(&e.key));
         }
     }
 

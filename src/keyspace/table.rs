@@ -52,23 +52,31 @@ pub struct Table {
 impl Table {
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
-        self.entries.find(hash, |e| e.hash == hash && e.key.as_slice() == key)
+        self.entries
+            .find(hash, |e| e.hash == hash && e.key.as_slice() == key)
     }
 
     #[inline]
     pub fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
-        self.entries.find_mut(hash, |e| e.hash == hash && e.key.as_slice() == key)
+        self.entries
+            .find_mut(hash, |e| e.hash == hash && e.key.as_slice() == key)
     }
 
     /// Adds an entry whose key is not there.
     pub fn insert(&mut self, entry: Entry) {
-        debug_assert!(self.find(entry.hash, &entry.key).is_none(), "a key is stored once");
+        debug_assert!(
+            self.find(entry.hash, &entry.key).is_none(),
+            "a key is stored once"
+        );
         self.volatile += u32::from(entry.expire_ms != 0);
         self.entries.insert_unique(entry.hash, entry, |e| e.hash);
     }
 
     pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
-        let found = self.entries.find_entry(hash, |e| e.hash == hash && e.key.as_slice() == key).ok()?;
+        let found = self
+            .entries
+            .find_entry(hash, |e| e.hash == hash && e.key.as_slice() == key)
+            .ok()?;
         let (entry, _) = found.remove();
         self.volatile -= u32::from(entry.expire_ms != 0);
         Some(entry)
@@ -100,7 +108,10 @@ impl Stripe {
     pub fn table(&self, db: u8) -> Option<&Table> {
         match db {
             0 => Some(&self.first),
-            _ => self.others.as_ref().map(|tables| &tables[usize::from(db) - 1]),
+            _ => self
+                .others
+                .as_ref()
+                .map(|tables| &tables[usize::from(db) - 1]),
         }
     }
 
@@ -108,18 +119,19 @@ impl Stripe {
     pub fn table_mut(&mut self, db: u8, databases: usize) -> &mut Table {
         match db {
             0 => &mut self.first,
-            _ => {
-                &mut self
-                    .others
-                    .get_or_insert_with(|| (1..databases).map(|_| Table::default()).collect())
-                    [usize::from(db) - 1]
-            }
+            _ => &mut self
+                .others
+                .get_or_insert_with(|| (1..databases).map(|_| Table::default()).collect())
+                [usize::from(db) - 1],
         }
     }
 
     pub fn is_volatile(&self) -> bool {
         self.first.volatile > 0
-            || self.others.as_ref().is_some_and(|tables| tables.iter().any(|t| t.volatile > 0))
+            || self
+                .others
+                .as_ref()
+                .is_some_and(|tables| tables.iter().any(|t| t.volatile > 0))
     }
 }
 
@@ -142,9 +154,16 @@ pub struct Keyspace {
 
 impl Keyspace {
     pub fn new(databases: usize) -> Self {
-        assert!((1..=DATABASES_MAX).contains(&databases), "a database's number is one byte");
+        assert!(
+            (1..=DATABASES_MAX).contains(&databases),
+            "a database's number is one byte"
+        );
         let stripe = || {
-            let stripe = Stripe { first: Table::default(), others: None, locks: 0 };
+            let stripe = Stripe {
+                first: Table::default(),
+                others: None,
+                locks: 0,
+            };
             CachePadded::new(Mutex::new(stripe))
         };
         Self {
@@ -223,7 +242,9 @@ impl Keyspace {
         for index in 0..STRIPES {
             let stripe = self.lock_stripe(index);
             for db in 0..self.databases() {
-                let Some(table) = stripe.table(db as u8) else { continue };
+                let Some(table) = stripe.table(db as u8) else {
+                    continue;
+                };
                 bytes += table.entries.allocation_size();
                 bytes += table.entries.iter().map(entry_heap_bytes).sum::<usize>();
             }
@@ -234,6 +255,10 @@ impl Keyspace {
 
 /// Heap bytes behind an entry.
 pub fn entry_heap_bytes(entry: &Entry) -> usize {
-    let key = if entry.key.spilled() { entry.key.capacity() } else { 0 };
+    let key = if entry.key.spilled() {
+        entry.key.capacity()
+    } else {
+        0
+    };
     key + entry.value.heap_bytes()
 }

@@ -54,7 +54,13 @@ impl<'a> Txn<'a> {
     /// Goes on with what `buffers` hold: nothing, or the work of a suspended script.
     #[inline]
     pub fn new(keyspace: &'a Keyspace, buffers: &'a mut TxnBuffers, db: u8, now_ms: i64) -> Self {
-        Self { keyspace, buffers, stripe: None, db, now_ms }
+        Self {
+            keyspace,
+            buffers,
+            stripe: None,
+            db,
+            now_ms,
+        }
     }
 
     pub fn keyspace(&self) -> &'a Keyspace {
@@ -140,8 +146,13 @@ impl<'a> Txn<'a> {
                 Expiry::Never | Expiry::Keep => 0,
             };
             log_value(self.buffers, self.db, key, &value, expire_ms);
-            let entry =
-                Entry { hash: place.hash, key: place.key.clone(), value, expire_ms, accessed_s };
+            let entry = Entry {
+                hash: place.hash,
+                key: place.key.clone(),
+                value,
+                expire_ms,
+                accessed_s,
+            };
             self.table(place.hash).insert(entry);
             self.buffers.undo.push(Undo::Restore { place, old: None });
             return false;
@@ -165,7 +176,10 @@ impl<'a> Txn<'a> {
         };
         table.volatile = table.volatile - u32::from(old_expire != 0) + u32::from(expire_ms != 0);
         self.log_replaced(&place, bucket, &old.value);
-        self.buffers.undo.push(Undo::Restore { place, old: Some(old) });
+        self.buffers.undo.push(Undo::Restore {
+            place,
+            old: Some(old),
+        });
         true
     }
 
@@ -180,11 +194,18 @@ impl<'a> Txn<'a> {
 
     /// Changes the expiry of a key that is there (`None`: never). Tells whether it is.
     pub fn set_expiry(&mut self, key: &[u8], at_ms: Option<i64>) -> bool {
-        let Some(bucket) = self.find(key) else { return false };
+        let Some(bucket) = self.find(key) else {
+            return false;
+        };
         let place = self.place(key);
-        let old = self.table(place.hash).set_expire(place.hash, key, at_ms.unwrap_or(0));
+        let old = self
+            .table(place.hash)
+            .set_expire(place.hash, key, at_ms.unwrap_or(0));
         self.log_header(&place, bucket);
-        self.buffers.undo.push(Undo::Expire { place, expire_ms: old });
+        self.buffers.undo.push(Undo::Expire {
+            place,
+            expire_ms: old,
+        });
         true
     }
 
@@ -217,7 +238,12 @@ impl<'a> Txn<'a> {
         }
         let first = offset.min(before) / CHUNK_LEN;
         self.log_chunks(&place, bucket, first..end.div_ceil(CHUNK_LEN));
-        self.buffers.undo.push(Undo::Bytes { place, offset: undo_offset, old, len: before });
+        self.buffers.undo.push(Undo::Bytes {
+            place,
+            offset: undo_offset,
+            old,
+            len: before,
+        });
         after
     }
 
@@ -236,15 +262,27 @@ impl<'a> Txn<'a> {
         let to_place = self.place(to);
         let replaced = self.find(to).is_some();
         let table = self.table(to_place.hash);
-        let replaced = if replaced { table.remove(to_place.hash, to) } else { None };
+        let replaced = if replaced {
+            table.remove(to_place.hash, to)
+        } else {
+            None
+        };
         if let Some(old) = &replaced {
             log_removed(self.buffers, to_db, to, &old.value);
         }
         log_value(self.buffers, to_db, to, &entry.value, entry.expire_ms);
         let hash = to_place.hash;
-        self.table(hash).insert(Entry { hash, key: Key::from_slice(to), ..entry });
+        self.table(hash).insert(Entry {
+            hash,
+            key: Key::from_slice(to),
+            ..entry
+        });
         let replaced = replaced.map(Old::from);
-        self.buffers.undo.push(Undo::Moved { from: from_place, to: to_place, replaced });
+        self.buffers.undo.push(Undo::Moved {
+            from: from_place,
+            to: to_place,
+            replaced,
+        });
         self.db = from_db;
     }
 
@@ -264,8 +302,9 @@ impl<'a> Txn<'a> {
     /// Lets two logical databases change places. The caller holds the keyspace gate.
     pub fn swap_db(&mut self, a: usize, b: usize) {
         self.keyspace.swap_physical(a, b);
-        let map: Vec<u8> =
-            (0..self.keyspace.databases()).map(|db| self.keyspace.physical(db)).collect();
+        let map: Vec<u8> = (0..self.keyspace.databases())
+            .map(|db| self.keyspace.physical(db))
+            .collect();
         self.buffers.batch.put(record::DB_MAP_KEY, &map);
         self.buffers.undo.push(Undo::Swapped { a, b });
     }
@@ -287,7 +326,10 @@ impl<'a> Txn<'a> {
     }
 
     pub fn savepoint(&self) -> Savepoint {
-        Savepoint { undo: self.buffers.undo.len(), batch: self.buffers.batch.save_point() }
+        Savepoint {
+            undo: self.buffers.undo.len(),
+            batch: self.buffers.batch.save_point(),
+        }
     }
 
     /// Takes back what was done since the savepoint.
@@ -344,7 +386,9 @@ impl<'a> Txn<'a> {
         {
             let garbage = std::mem::take(&mut self.buffers.undo);
             // Where no thread can be had, the closure is dropped here, and the values with it.
-            let _ = std::thread::Builder::new().name("free".into()).spawn(move || drop(garbage));
+            let _ = std::thread::Builder::new()
+                .name("free".into())
+                .spawn(move || drop(garbage));
         }
         self.buffers.undo.clear();
     }
@@ -377,7 +421,11 @@ impl<'a> Txn<'a> {
     #[inline]
     fn place(&self, key: &[u8]) -> Place {
         let hash = self.keyspace.fingerprint(self.db, key);
-        Place { db: self.db, hash, key: Key::from_slice(key) }
+        Place {
+            db: self.db,
+            hash,
+            key: Key::from_slice(key),
+        }
     }
 
     /// The bucket of a key that is there. One that has expired is removed on the way.
@@ -389,7 +437,11 @@ impl<'a> Txn<'a> {
         let bucket = table
             .entries
             .find_bucket_index(hash, |e| e.hash == hash && e.key.as_slice() == key)?;
-        if table.entries.get_bucket(bucket).is_some_and(|entry| entry.expired(now_ms)) {
+        if table
+            .entries
+            .get_bucket(bucket)
+            .is_some_and(|entry| entry.expired(now_ms))
+        {
             self.buffers.expired += 1;
             self.remove_found(key);
             return None;
@@ -399,11 +451,17 @@ impl<'a> Txn<'a> {
 
     #[inline]
     fn entry_at(&mut self, key: &[u8], bucket: usize) -> &mut Entry {
-        debug_assert!(self.stripe.is_some(), "the bucket was found under the held stripe");
+        debug_assert!(
+            self.stripe.is_some(),
+            "the bucket was found under the held stripe"
+        );
         let db = self.db;
         let databases = self.keyspace.databases();
         let entry = match &mut self.stripe {
-            Some((_, stripe)) => stripe.table_mut(db, databases).entries.get_bucket_mut(bucket),
+            Some((_, stripe)) => stripe
+                .table_mut(db, databases)
+                .entries
+                .get_bucket_mut(bucket),
             None => None,
         };
         match entry {
@@ -421,14 +479,20 @@ impl<'a> Txn<'a> {
             unreachable!("found under the same mutex");
         };
         log_removed(self.buffers, place.db, key, &entry.value);
-        let undo = Undo::Restore { place, old: Some(Old::from(entry)) };
+        let undo = Undo::Restore {
+            place,
+            old: Some(Old::from(entry)),
+        };
         self.buffers.undo.push(undo);
     }
 
     fn splice_short(&mut self, place: Place, bucket: usize, offset: usize, bytes: &[u8]) -> usize {
         let entry = self.entry_at(&place.key, bucket);
-        let old =
-            Old { value: entry.value.clone(), expire_ms: entry.expire_ms, accessed_s: entry.accessed_s };
+        let old = Old {
+            value: entry.value.clone(),
+            expire_ms: entry.expire_ms,
+            accessed_s: entry.accessed_s,
+        };
         let Value::Str(string) = &mut entry.value;
         let buf = string.make_raw();
         let end = offset + bytes.len();
@@ -438,7 +502,10 @@ impl<'a> Txn<'a> {
         buf[offset..end].copy_from_slice(bytes);
         let len = buf.len();
         self.log_replaced(&place, bucket, &old.value);
-        self.buffers.undo.push(Undo::Restore { place, old: Some(old) });
+        self.buffers.undo.push(Undo::Restore {
+            place,
+            old: Some(old),
+        });
         len
     }
 
@@ -448,17 +515,35 @@ impl<'a> Txn<'a> {
         if record::is_chunked(old) {
             log_removed(self.buffers, place.db, &place.key, old);
         }
-        let Some(entry) = Self::peek_bucket(self.stripe.as_ref(), place.db, bucket) else { return };
-        log_value(self.buffers, place.db, &place.key, &entry.value, entry.expire_ms);
+        let Some(entry) = Self::peek_bucket(self.stripe.as_ref(), place.db, bucket) else {
+            return;
+        };
+        log_value(
+            self.buffers,
+            place.db,
+            &place.key,
+            &entry.value,
+            entry.expire_ms,
+        );
     }
 
     fn log_header(&mut self, place: &Place, bucket: usize) {
-        let Some(entry) = Self::peek_bucket(self.stripe.as_ref(), place.db, bucket) else { return };
-        log_header(self.buffers, place.db, &place.key, &entry.value, entry.expire_ms);
+        let Some(entry) = Self::peek_bucket(self.stripe.as_ref(), place.db, bucket) else {
+            return;
+        };
+        log_header(
+            self.buffers,
+            place.db,
+            &place.key,
+            &entry.value,
+            entry.expire_ms,
+        );
     }
 
     fn log_chunks(&mut self, place: &Place, bucket: usize, chunks: std::ops::Range<usize>) {
-        let Some(entry) = Self::peek_bucket(self.stripe.as_ref(), place.db, bucket) else { return };
+        let Some(entry) = Self::peek_bucket(self.stripe.as_ref(), place.db, bucket) else {
+            return;
+        };
         log_chunks(self.buffers, place.db, &place.key, &entry.value, chunks);
     }
 
@@ -469,7 +554,9 @@ impl<'a> Txn<'a> {
         db: u8,
         bucket: usize,
     ) -> Option<&'s Entry> {
-        let entry = stripe.and_then(|(_, s)| s.table(db)).and_then(|t| t.entries.get_bucket(bucket));
+        let entry = stripe
+            .and_then(|(_, s)| s.table(db))
+            .and_then(|t| t.entries.get_bucket(bucket));
         debug_assert!(entry.is_some(), "found under the same mutex");
         entry
     }
@@ -489,7 +576,9 @@ fn log_header(buffers: &mut TxnBuffers, db: u8, key: &[u8], value: &Value, expir
     buffers.record_value.clear();
     record::put_header_key(&mut buffers.record_key, db, key);
     record::put_header(&mut buffers.record_value, value, expire_ms);
-    buffers.batch.put(&buffers.record_key, &buffers.record_value);
+    buffers
+        .batch
+        .put(&buffers.record_key, &buffers.record_value);
 }
 
 fn log_chunks(
@@ -499,9 +588,16 @@ fn log_chunks(
     value: &Value,
     chunks: std::ops::Range<usize>,
 ) {
-    let Value::Str(Str::Bytes(bytes) | Str::Raw(bytes)) = value else { return };
+    let Value::Str(Str::Bytes(bytes) | Str::Raw(bytes)) = value else {
+        return;
+    };
     let wanted = chunks.len();
-    for (index, chunk) in bytes.chunks(CHUNK_LEN).enumerate().skip(chunks.start).take(wanted) {
+    for (index, chunk) in bytes
+        .chunks(CHUNK_LEN)
+        .enumerate()
+        .skip(chunks.start)
+        .take(wanted)
+    {
         buffers.record_key.clear();
         record::put_chunk_key(&mut buffers.record_key, db, key, index as u32);
         buffers.batch.put(&buffers.record_key, chunk);

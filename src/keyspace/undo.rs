@@ -27,9 +27,18 @@ pub enum Undo {
     /// The key's expiry was changed.
     Expire { place: Place, expire_ms: i64 },
     /// A long string had these bytes at `offset`, and this length.
-    Bytes { place: Place, offset: usize, old: Box<[u8]>, len: usize },
+    Bytes {
+        place: Place,
+        offset: usize,
+        old: Box<[u8]>,
+        len: usize,
+    },
     /// The value was moved to another key, which had `replaced`.
-    Moved { from: Place, to: Place, replaced: Option<Old> },
+    Moved {
+        from: Place,
+        to: Place,
+        replaced: Option<Old>,
+    },
     /// A whole database was emptied: its table of each stripe.
     Flushed { db: u8, tables: Vec<Table> },
     /// Two logical databases changed places.
@@ -44,7 +53,12 @@ impl Undo {
             Undo::Expire { place, expire_ms } => in_table(txn, &place, |table| {
                 table.set_expire(place.hash, &place.key, expire_ms);
             }),
-            Undo::Bytes { place, offset, old, len } => in_table(txn, &place, |table| {
+            Undo::Bytes {
+                place,
+                offset,
+                old,
+                len,
+            } => in_table(txn, &place, |table| {
                 let Some(entry) = table.find_mut(place.hash, &place.key) else {
                     unreachable!("later changes to the key were taken back first");
                 };
@@ -78,7 +92,9 @@ impl Undo {
     /// Tells of each key that the change touched; `None` stands for whole databases.
     pub fn touched(&self, mut visit: impl FnMut(Option<&Place>)) {
         match self {
-            Undo::Restore { place, .. } | Undo::Expire { place, .. } | Undo::Bytes { place, .. } => {
+            Undo::Restore { place, .. }
+            | Undo::Expire { place, .. }
+            | Undo::Bytes { place, .. } => {
                 visit(Some(place));
             }
             Undo::Moved { from, to, .. } => {
@@ -92,7 +108,11 @@ impl Undo {
 
 impl From<Entry> for Old {
     fn from(entry: Entry) -> Self {
-        Old { value: entry.value, expire_ms: entry.expire_ms, accessed_s: entry.accessed_s }
+        Old {
+            value: entry.value,
+            expire_ms: entry.expire_ms,
+            accessed_s: entry.accessed_s,
+        }
     }
 }
 
@@ -103,8 +123,19 @@ fn in_table(txn: &mut Txn<'_>, place: &Place, change: impl FnOnce(&mut Table)) {
 fn restore(txn: &mut Txn<'_>, place: Place, old: Option<Old>) {
     let table = txn.table_of(place.db, place.hash);
     table.remove(place.hash, &place.key);
-    if let Some(Old { value, expire_ms, accessed_s }) = old {
+    if let Some(Old {
+        value,
+        expire_ms,
+        accessed_s,
+    }) = old
+    {
         let Place { hash, key, .. } = place;
-        table.insert(Entry { hash, key, value, expire_ms, accessed_s });
+        table.insert(Entry {
+            hash,
+            key,
+            value,
+            expire_ms,
+            accessed_s,
+        });
     }
 }

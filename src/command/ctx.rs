@@ -1,0 +1,56 @@
+//! What a handler gets.
+
+use super::error::Error;
+use crate::base::number::parse_i64;
+use crate::keyspace::Txn;
+use crate::resp::{Args, Reply};
+use crate::value::{Str, Value};
+
+/// One request on its way through a handler.
+pub struct Ctx<'a> {
+    pub txn: Txn<'a>,
+    /// The request with its name; arity has been checked.
+    pub args: Args<'a>,
+    pub reply: &'a mut dyn Reply,
+    /// The longest string that a command may make (`proto-max-bulk-len`).
+    pub string_len_max: usize,
+    /// For commands that choose at random. A script's is seeded the same on every run.
+    pub rng: &'a mut fastrand::Rng,
+}
+
+/// A data command's code.
+pub type Handler = fn(&mut Ctx<'_>) -> Result<(), Error>;
+
+impl<'a> Ctx<'a> {
+    #[inline]
+    pub fn arg(&self, index: usize) -> &'a [u8] {
+        self.args.get(index)
+    }
+
+    /// An argument as an integer.
+    #[inline]
+    pub fn int(&self, index: usize) -> Result<i64, Error> {
+        parse_i64(self.arg(index)).ok_or(Error::NotInteger)
+    }
+
+    pub fn now_ms(&self) -> i64 {
+        self.txn.now_ms()
+    }
+
+    /// The string at a key.
+    #[inline]
+    pub fn string(&mut self, key: &[u8]) -> Result<Option<&Str>, Error> {
+        match self.txn.get(key) {
+            None => Ok(None),
+            Some(Value::Str(string)) => Ok(Some(string)),
+        }
+    }
+
+    /// Answers with a string, or with null where there is none.
+    pub fn reply_string(reply: &mut dyn Reply, string: Option<&Str>) {
+        match string {
+            None => reply.null(),
+            Some(string) => reply.bulk(string.bytes(&mut itoa::Buffer::new())),
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! What a command says of itself.
+
+use super::error::Error;
+use crate::base::number::parse_i64;
+use crate::resp::Args;
+use bitflags::bitflags;
+
+bitflags! {
+    /// The flags that COMMAND INFO shows, in its order.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Flags: u32 {
+        const WRITE = 1 << 0;
+        const READONLY = 1 << 1;
+        const DENYOOM = 1 << 2;
+        const ADMIN = 1 << 3;
+        const PUBSUB = 1 << 4;
+        const NOSCRIPT = 1 << 5;
+        const BLOCKING = 1 << 6;
+        const LOADING = 1 << 7;
+        const STALE = 1 << 8;
+        const SKIP_MONITOR = 1 << 9;
+        const SKIP_SLOWLOG = 1 << 10;
+        const FAST = 1 << 11;
+        const NO_AUTH = 1 << 12;
+        const MAY_REPLICATE = 1 << 13;
+        const NO_ASYNC_LOADING = 1 << 14;
+        const NO_MULTI = 1 << 15;
+        const MOVABLE_KEYS = 1 << 16;
+        const ALLOW_BUSY = 1 << 17;
+        const PROTECTED = 1 << 18;
+        /// Ours, not shown: the command reads or changes the keyspace as a whole.
+        const KEYSPACE = 1 << 30;
+        /// Ours, not shown: the command needs the keyspace gate for itself.
+        const GATE = 1 << 31;
+    }
+
+    /// What a command does with the keys of one specification.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct KeyFlags: u16 {
+        const RO = 1 << 0;
+        const RW = 1 << 1;
+        const OW = 1 << 2;
+        const RM = 1 << 3;
+        const ACCESS = 1 << 4;
+        const UPDATE = 1 << 5;
+        const INSERT = 1 << 6;
+        const DELETE = 1 << 7;
+        const NOT_KEY = 1 << 8;
+        const INCOMPLETE = 1 << 9;
+        const VARIABLE_FLAGS = 1 << 10;
+    }
+}
+
+/// The group a command is documented under; most are an ACL category too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    Bitmap,
+    Connection,
+    Generic,
+    Scripting,
+    Server,
+    String,
+    Transactions,
+}
+
+impl Group {
+    /// The name in COMMAND DOCS.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Group::Bitmap => "bitmap",
+            Group::Connection => "connection",
+            Group::Generic => "generic",
+            Group::Scripting => "scripting",
+            Group::Server => "server",
+            Group::String => "string",
+            Group::Transactions => "transactions",
+        }
+    }
+
+    /// The ACL category that all commands of the group are in.
+    pub const fn category(self) -> Option<&'static str> {
+        match self {
+            Group::Bitmap => Some("@bitmap"),
+            Group::Connection => Some("@connection"),
+            Group::Generic => Some("@keyspace"),
+            Group::Scripting => Some("@scripting"),
+            Group::Server => None,
+            Group::String => Some("@string"),
+            Group::Transactions => Some("@transaction"),
+        }
+    }
+}
+
+/// Where a specification's keys begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    Index(usize),
+    /// After this word, looked for from `from` on.
+    Keyword {
+        word: &'static str,
+        from: usize,
+    },
+}
+
+/// Which arguments after the beginning are keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Find {
+    /// Up to `last`: relative to the beginning, or from the end where negative.
+    Range { last: i32, step: usize },
+    /// Their number stands `at` arguments after the beginning, the first of them `first` after it.
+    Count { at: usize, first: usize },
+}
+
+/// Which arguments of a command are keys, and what it does with them.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    pub flags: KeyFlags,
+    pub begin: Begin,
+    pub find: Find,
+}
+
+/// What a command may do with a key; decides how the key is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+}
+
+impl KeySpec {
+    /// The argument at `index` alone.
+    pub const fn one(index: usize, flags: KeyFlags) -> Self {
+        Self {
+            flags,
+            begin: Begin::Index(index),
+            find: Find::Range { last: 0, step: 1 },
+        }
+    }
+
+    /// Every `step`th argument from `index` on.
+    pub const fn rest(index: usize, step: usize, flags: KeyFlags) -> Self {
+        Self {
+            flags,
+            begin: Begin::Index(index),
+            find: Find::Range { last: -1, step },
+        }
+    }
+
+    /// A number of keys at `index`, then the keys.
+    pub const fn counted(index: usize, flags: KeyFlags) -> Self {
+        Self {
+            flags,
+            begin: Begin::Index(index),
+            find: Find::Count { at: 0, first: 1 },
+        }
+    }
+
+    pub fn access(&self) -> Access {
+        if self.flags.contains(KeyFlags::RO) {
+            Access::Read
+        } else {
+            Access::Write
+        }
+    }
+
+    /// The indexes of this specification's keys among the arguments. An index may lie beyond them.
+    fn indexes(&self, args: &Args<'_>) -> Result<std::iter::StepBy<std::ops::Range<usize>>, Error> {
+        let none = (0..0).step_by(1);
+        let begin = match self.begin {
+            Begin::Index(index) => index,
+            Begin::Keyword { word, from } => {
+                let found =
+                    (from..args.len()).find(|i| args[*i].eq_ignore_ascii_case(word.as_bytes()));
+                let Some(at) = found else { return Ok(none) };
+                at + 1
+            }
+        };
+        Ok(match self.find {
+            Find::Range { last, step } => {
+                let end = if last < 0 {
+                    (args.len() + 1).saturating_sub(last.unsigned_abs() as usize)
+                } else {
+                    begin + last as usize + 1
+                };
+                (begin..end.max(begin)).step_by(step)
+            }
+            Find::Count { at, first } => {
+                let Some(count) = args.try_get(begin + at).and_then(parse_i64) else {
+                    return Err(INVALID_KEYS);
+                };
+                let start = begin + first;
+                let count = usize::try_from(count).map_err(|_| INVALID_KEYS)?;
+                let Some(end) = start.checked_add(count).filter(|end| *end <= args.len()) else {
+                    return Err(INVALID_KEYS);
+                };
+                (start..end).step_by(1)
+            }
+        })
+    }
+}
+
+const INVALID_KEYS: Error = Error::text("ERR Invalid arguments specified for command");
+
+/// A command's declaration.
+#[derive(Debug)]
+pub struct Spec {
+    /// In lower case; a subcommand's is `container|sub`.
+    pub name: &'static str,
+    /// The number of arguments with the name; negative: at least so many.
+    pub arity: i32,
+    pub flags: Flags,
+    pub group: Group,
+    pub keys: &'static [KeySpec],
+    /// ACL categories that follow neither from flags nor from group.
+    pub categories: &'static [&'static str],
+    pub summary: &'static str,
+    pub complexity: &'static str,
+    pub since: &'static str,
+}
+
+impl Spec {
+    pub const fn new(name: &'static str, arity: i32, group: Group, flags: Flags) -> Self {
+        Self {
+            name,
+            arity,
+            flags,
+            group,
+            keys: &[],
+            categories: &[],
+            summary: "",
+            complexity: "",
+            since: "",
+        }
+    }
+
+    pub const fn keys(mut self, keys: &'static [KeySpec]) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    pub const fn categories(mut self, categories: &'static [&'static str]) -> Self {
+        self.categories = categories;
+        self
+    }
+
+    /// The texts of COMMAND DOCS.
+    pub const fn docs(
+        mut self,
+        since: &'static str,
+        complexity: &'static str,
+        summary: &'static str,
+    ) -> Self {
+        self.since = since;
+        self.complexity = complexity;
+        self.summary = summary;
+        self
+    }
+
+    /// Whether a request of `len` arguments has the right number of them.
+    #[inline]
+    pub fn arity_fits(&self, len: usize) -> bool {
+        if self.arity >= 0 {
+            len == self.arity as usize
+        } else {
+            len >= self.arity.unsigned_abs() as usize
+        }
+    }
+
+    /// The index of the only key, where every request of this command has exactly one.
+    #[inline]
+    pub fn single_key(&self) -> Option<(usize, Access)> {
+        match self.keys {
+            [
+                spec @ KeySpec {
+                    begin: Begin::Index(at),
+                    find: Find::Range { last: 0, .. },
+                    ..
+                },
+            ] if !spec.flags.contains(KeyFlags::NOT_KEY) => Some((*at, spec.access())),
+            _ => None,
+        }
+    }
+
+    /// Tells of each key of a request: its index and what the command does with it.
+    pub fn visit_keys(
+        &self,
+        args: &Args<'_>,
+        mut visit: impl FnMut(usize, &KeySpec),
+    ) -> Result<(), Error> {
+        for spec in self.keys {
+            for index in spec.indexes(args)?.take_while(|index| *index < args.len()) {
+                visit(index, spec);
+            }
+        }
+        Ok(())
+    }
+
+    /// The positions that COMMAND INFO shows: first key, last key, step.
+    pub fn legacy_keys(&self) -> (i64, i64, i64) {
+        let ranges = self
+            .keys
+            .iter()
+            .filter_map(|spec| match (spec.begin, spec.find) {
+                (Begin::Index(at), Find::Range { last, step }) => {
+                    let last = if last < 0 {
+                        i64::from(last)
+                    } else {
+                        at as i64 + i64::from(last)
+                    };
+                    Some((at as i64, last, step as i64))
+                }
+                _ => None,
+            });
+        let merged = ranges.reduce(|(first, last, step), (f, l, s)| {
+            let last = if last < 0 || l < 0 {
+                last.min(l)
+            } else {
+                last.max(l)
+            };
+            (first.min(f), last, step.max(s))
+        });
+        merged.unwrap_or((0, 0, 0))
+    }
+
+    /// All ACL categories, as COMMAND INFO lists them.
+    pub fn acl_categories(&self) -> Vec<&'static str> {
+        let mut all: Vec<&'static str> = Vec::new();
+        let derived = [
+            (Flags::WRITE, "@write"),
+            (Flags::READONLY, "@read"),
+            (Flags::ADMIN, "@admin"),
+            (Flags::ADMIN, "@dangerous"),
+            (Flags::PUBSUB, "@pubsub"),
+            (Flags::FAST, "@fast"),
+            (Flags::BLOCKING, "@blocking"),
+        ];
+        all.extend(
+            derived
+                .iter()
+                .filter(|(f, _)| self.flags.contains(*f))
+                .map(|(_, name)| name),
+        );
+        if !self.flags.contains(Flags::FAST) {
+            all.push("@slow");
+        }
+        all.extend(self.group.category());
+        all.extend(self.categories);
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
+/// A command of the table; `H` is what its layer calls.
+pub struct Command<H: 'static> {
+    pub spec: Spec,
+    /// `None` for a container, which only has subcommands.
+    pub run: Option<H>,
+    pub subcommands: &'static [Command<H>],
+}
+
+impl<H> Command<H> {
+    pub const fn new(spec: Spec, run: H) -> Self {
+        Self {
+            spec,
+            run: Some(run),
+            subcommands: &[],
+        }
+    }
+
+    pub const fn container(spec: Spec, subcommands: &'static [Command<H>]) -> Self {
+        Self {
+            spec,
+            run: None,
+            subcommands,
+        }
+    }
+}
