@@ -50,6 +50,15 @@ mod request;
 mod state;
 mod sync;
 
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod stress;
+
 pub use footprint::{Fingerprint, Footprint, Mode};
 pub use gate::{Gate, GateAcquire, GateHold, GateStats, GateTicket};
 pub use host::{Cancelled, LockHost, WaiterId, Wake};
