@@ -1,1 +1,4 @@
 //! The base layer.
+
+pub mod eventfd;
+pub mod mailbox;
