@@ -1,1 +1,3 @@
 //! The shard layer.
+
+pub mod net;
