@@ -1,0 +1,4 @@
+//! Tests of the journal through its public face.
+
+mod basic;
+mod model;
