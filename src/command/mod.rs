@@ -17,7 +17,7 @@ mod string;
 
 pub use ctx::{Ctx, Handler};
 pub use error::Error;
-pub use spec::{Access, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, Spec};
+pub use spec::{Access, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, OtherDb, Spec};
 
 /// The families of data commands.
 pub fn families() -> impl Iterator<Item = &'static Command<Handler>> {

@@ -200,6 +200,9 @@ impl KeySpec {
 
 const INVALID_KEYS: Error = Error::text("ERR Invalid arguments specified for command");
 
+/// The logical database and the index of a key that a request touches outside of the selected database.
+pub type OtherDb = fn(&Args<'_>) -> Option<(usize, usize)>;
+
 /// A command's declaration.
 #[derive(Debug)]
 pub struct Spec {
@@ -210,6 +213,8 @@ pub struct Spec {
     pub flags: Flags,
     pub group: Group,
     pub keys: &'static [KeySpec],
+    /// For a command that touches a key of another database too.
+    pub other_db: Option<OtherDb>,
     /// ACL categories that follow neither from flags nor from group.
     pub categories: &'static [&'static str],
     pub summary: &'static str,
@@ -225,6 +230,7 @@ impl Spec {
             flags,
             group,
             keys: &[],
+            other_db: None,
             categories: &[],
             summary: "",
             complexity: "",
@@ -234,6 +240,11 @@ impl Spec {
 
     pub const fn keys(mut self, keys: &'static [KeySpec]) -> Self {
         self.keys = keys;
+        self
+    }
+
+    pub const fn other_db(mut self, other_db: OtherDb) -> Self {
+        self.other_db = Some(other_db);
         self
     }
 
@@ -268,6 +279,9 @@ impl Spec {
     /// The index of the only key, where every request of this command has exactly one.
     #[inline]
     pub fn single_key(&self) -> Option<(usize, Access)> {
+        if self.other_db.is_some() {
+            return None;
+        }
         match self.keys {
             [
                 spec @ KeySpec {

@@ -1,14 +1,13 @@
 //! A client's session, and what others may know of it.
 
 use super::multi::MultiState;
-use crate::command::Spec;
 use crate::keyspace::WatchFlag;
 use crate::resp::Protocol;
 use bitflags::bitflags;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 bitflags! {
     /// What CLIENT LIST shows as letters.
@@ -36,8 +35,11 @@ impl ClientFlags {
             (Self::NO_EVICT, 'e'),
             (Self::NO_TOUCH, 'T'),
         ];
-        let shown: String =
-            letters.iter().filter(|(f, _)| self.contains(*f)).map(|(_, letter)| letter).collect();
+        let shown: String = letters
+            .iter()
+            .filter(|(f, _)| self.contains(*f))
+            .map(|(_, letter)| letter)
+            .collect();
         if shown.is_empty() { "N".into() } else { shown }
     }
 }
@@ -61,7 +63,8 @@ pub struct ClientInfo {
     pub query_buffer_free: AtomicUsize,
     pub output_bytes: AtomicUsize,
     pub commands: AtomicU64,
-    last_command: AtomicPtr<Spec>,
+    /// The registry's number of the last command; `u32::MAX`: none yet.
+    pub last_command: AtomicU32,
     pub texts: Mutex<ClientTexts>,
 }
 
@@ -75,8 +78,8 @@ pub struct ClientTexts {
 
 impl ClientInfo {
     #[inline]
-    pub fn note_command(&self, spec: &'static Spec, now_ms: i64) {
-        self.last_command.store(std::ptr::from_ref(spec).cast_mut(), Ordering::Relaxed);
+    pub fn note_command(&self, number: u32, now_ms: i64) {
+        self.last_command.store(number, Ordering::Relaxed);
         self.last_active_ms.store(now_ms, Ordering::Relaxed);
     }
 
@@ -110,7 +113,11 @@ pub struct Peer {
 impl Clients {
     /// Enters a new client; ids ascend and are never used again.
     pub fn enter(&self, shard: u32, peer: Peer, now_ms: i64) -> Arc<ClientInfo> {
-        let flags = if peer.unix { ClientFlags::UNIX_SOCKET } else { ClientFlags::empty() };
+        let flags = if peer.unix {
+            ClientFlags::UNIX_SOCKET
+        } else {
+            ClientFlags::empty()
+        };
         let info = Arc::new(ClientInfo {
             id: self.next_id.fetch_add(1, Ordering::Relaxed) + 1,
             shard,
@@ -127,7 +134,7 @@ impl Clients {
             query_buffer_free: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
             commands: AtomicU64::new(0),
-            last_command: AtomicPtr::default(),
+            last_command: AtomicU32::new(u32::MAX),
             texts: Mutex::default(),
         });
         self.by_id.insert(info.id, info.clone());
@@ -152,7 +159,11 @@ impl Clients {
 
     /// Everybody, in the order in which they came.
     pub fn all(&self) -> Vec<Arc<ClientInfo>> {
-        let mut all: Vec<_> = self.by_id.iter().map(|entry| entry.value().clone()).collect();
+        let mut all: Vec<_> = self
+            .by_id
+            .iter()
+            .map(|entry| entry.value().clone())
+            .collect();
         all.sort_unstable_by_key(|info| info.id);
         all
     }
@@ -174,6 +185,8 @@ pub enum ReplyMode {
 #[derive(Debug)]
 pub struct Client {
     pub info: Arc<ClientInfo>,
+    /// The connection, as its shard names it.
+    pub conn: u64,
     pub protocol: Protocol,
     /// The logical database.
     pub db: usize,
@@ -188,9 +201,10 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(info: Arc<ClientInfo>, authenticated: bool) -> Self {
+    pub fn new(info: Arc<ClientInfo>, conn: u64, authenticated: bool) -> Self {
         Self {
             info,
+            conn,
             protocol: Protocol::Resp2,
             db: 0,
             authenticated,
@@ -215,14 +229,5 @@ impl Client {
         self.protocol = protocol;
         let number = if protocol == Protocol::Resp3 { 3 } else { 2 };
         self.info.resp.store(number, Ordering::Relaxed);
-    }
-}
-
-/// The names of the last command, for CLIENT LIST: its own, or `NULL`.
-pub fn last_command_name(info: &ClientInfo) -> &'static str {
-    let spec = info.last_command.load(Ordering::Relaxed);
-    match Some(spec).filter(|p| !p.is_null()) {
-        None => "NULL",
-        Some(spec) => super::registry::name_of(spec),
     }
 }

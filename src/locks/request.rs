@@ -62,6 +62,11 @@ impl Ticket {
         Ok(Held::new(footprint))
     }
 
+    /// What the ticket asked for; empty once it has been claimed.
+    pub fn footprint(&self) -> Footprint {
+        self.request.progress.lock().footprint.clone()
+    }
+
     pub(super) fn into_request(self) -> Arc<Request> {
         self.duty.fulfil();
         self.request

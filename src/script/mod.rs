@@ -1,1 +1,3 @@
-//! The script layer.
+//! stub
+#[derive(Default)]
+pub struct ScriptCache;

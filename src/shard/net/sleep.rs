@@ -48,7 +48,11 @@ impl Parker {
         let duplicate = park.duplicate()?.into_raw_fd();
         // SAFETY: the duplicate is glommio's from here on.
         let park_file = unsafe { BufferedFile::from_raw_fd(duplicate) };
-        Ok(Parker { park, park_file, polled: None })
+        Ok(Parker {
+            park,
+            park_file,
+            polled: None,
+        })
     }
 
     /// The mailbox's eventfd was written; `more` says whether the ring goes on polling it.
@@ -79,12 +83,17 @@ impl Net {
     /// early, and returns at once if there is something already.
     ///
     /// It is also the place where glommio's other tasks get their turn.
-    pub async fn sleep<T>(&mut self, mailbox: &Mailbox<T>, at_most: Option<Duration>) -> io::Result<()> {
+    pub async fn sleep<T>(
+        &mut self,
+        mailbox: &Mailbox<T>,
+        at_most: Option<Duration>,
+    ) -> io::Result<()> {
         if executor().need_preempt() {
             self.sockets.submit()?;
             yield_if_needed().await;
         }
-        self.parker.poll_mailbox(&mut self.sockets.ring, mailbox.wake_fd());
+        self.parker
+            .poll_mailbox(&mut self.sockets.ring, mailbox.wake_fd());
         if self.sockets.has_news() || !mailbox.prepare_to_sleep() {
             return self.sockets.submit();
         }
@@ -120,7 +129,10 @@ impl Net {
     }
 }
 
-async fn timeout<T>(limit: Duration, signal: impl Future<Output = Result<T, GlommioError<()>>>) -> Result<(), GlommioError<()>> {
+async fn timeout<T>(
+    limit: Duration,
+    signal: impl Future<Output = Result<T, GlommioError<()>>>,
+) -> Result<(), GlommioError<()>> {
     match glommio::timer::timeout(limit, signal).await {
         Ok(_) | Err(GlommioError::TimedOut(_)) => Ok(()),
         Err(error) => Err(error),

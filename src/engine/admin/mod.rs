@@ -1,0 +1,19 @@
+//! Connection and server commands: one file a family.
+
+mod connection;
+
+use super::client::Client;
+use super::registry::EngineHandler;
+use crate::command::Command;
+use crate::resp::Args;
+
+/// The families of commands of this layer.
+pub fn families() -> impl Iterator<Item = &'static Command<EngineHandler>> {
+    [connection::COMMANDS].into_iter().flatten()
+}
+
+/// What MONITOR shows of a request.
+pub fn monitor_line(client: &Client, args: &Args<'_>) -> Vec<u8> {
+    let _ = (client, args);
+    Vec::new()
+}
