@@ -9,10 +9,12 @@ use super::worker::{Flow, Worker};
 use super::{Message, multi};
 use crate::command::{Error, Flags};
 use crate::locks::Mode;
+use crate::observe::SlowLog;
 use crate::resp::{Args, OwnedArgs, RespWriter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 impl Worker {
     /// Runs a request; its reply goes to `out`.
@@ -22,6 +24,10 @@ impl Worker {
         let flow = match self.shared.registry.find(&args) {
             Ok(entry) => self.admit(entry, client, args, out),
             Err(error) => {
+                if let Some(entry) = self.shared.registry.get(args.get(0)) {
+                    let shard = self.shared.observer.shard(self.shard as usize);
+                    shard.command(entry.number as usize).rejected();
+                }
                 self.refuse(client, out, &error);
                 Flow::Done
             }
@@ -63,7 +69,42 @@ impl Worker {
         if self.shared.monitors.load(Ordering::Relaxed) > 0 {
             self.feed_monitors(entry, client, &args);
         }
-        self.execute(entry, client, args, out)
+        self.failed = false;
+        let flow = self.execute(entry, client, args, out);
+        if flow != Flow::Parked {
+            self.note_executed(entry, client, &args);
+        }
+        flow
+    }
+
+    /// Counts a command that has ended. The time since the last one ended is its own: one look at the clock a command.
+    fn note_executed(&mut self, entry: &Entry, client: &Client, args: &Args<'_>) {
+        let now = Instant::now();
+        let took = now.duration_since(self.clock);
+        self.clock = now;
+        self.note_duration(entry, client, args, took);
+    }
+
+    /// Counts a command that ran for so long, and keeps it in the slow log if that was long.
+    pub(super) fn note_duration(
+        &mut self,
+        entry: &Entry,
+        client: &Client,
+        args: &Args<'_>,
+        took: Duration,
+    ) {
+        let shard = self.shared.observer.shard(self.shard as usize);
+        let stats = shard.command(entry.number as usize);
+        let took_ns = took.as_nanos() as u64;
+        stats.ran(took_ns, self.failed);
+        stats.track_latency(took_ns);
+        shard.commands_processed.add(1);
+        let slow_us = self.slower_than_us;
+        if SlowLog::wants(took_ns / 1000, slow_us)
+            && !entry.spec.flags.contains(Flags::SKIP_SLOWLOG)
+        {
+            super::admin::note_slow(self.shared, client, args, took);
+        }
     }
 
     pub(super) fn execute(

@@ -194,6 +194,8 @@ impl Worker {
     ) {
         out.truncate(mark);
         let line = error.line();
+        self.failed = true;
+        self.shared.observer.errors.count(line.as_bytes());
         RespWriter::new(out, client.protocol).error(&line);
     }
 

@@ -8,6 +8,7 @@ use crate::base::mailbox::Mailbox;
 use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::locks::{Gate, KeyLockManager, LockHost, WaiterId, Wake};
+use crate::observe::Observer;
 use crate::script::ScriptCache;
 use aidb::DB;
 use std::sync::Arc;
@@ -85,6 +86,7 @@ pub struct Shared {
     pub host: Arc<Host>,
     pub config: Config,
     pub registry: Registry,
+    pub observer: Observer,
     pub scripts: ScriptCache,
     pub clients: Clients,
     pub running: Running,

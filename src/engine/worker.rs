@@ -9,7 +9,7 @@ use crate::base::clock;
 use crate::config::Opt;
 use crate::keyspace::{Txn, TxnBuffers};
 use aidb::{Durability, Sequence};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the connection does after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +29,16 @@ pub struct Worker {
     pub keeper: Gatekeeper,
     pub now_ms: i64,
     pub string_len_max: usize,
+    /// `slowlog-log-slower-than`, read some times a second.
+    pub(super) slower_than_us: i64,
     pub(super) buffers: TxnBuffers,
     pub(super) rng: fastrand::Rng,
     pub(super) works: Works,
     pub(super) scripts: ScriptState,
+    /// The command that is running has answered with an error.
+    pub(super) failed: bool,
+    /// When the last command ended, or the pass began: the start of the next command.
+    pub(super) clock: Instant,
     /// Where the active expiry goes on.
     expire_cursor: usize,
 }
@@ -50,10 +56,13 @@ impl Worker {
             keeper: Gatekeeper { shared, shard },
             now_ms: clock::unix_ms(),
             string_len_max: 0,
+            slower_than_us: -1,
             buffers: TxnBuffers::default(),
             rng: fastrand::Rng::new(),
             works: Works::default(),
             scripts: ScriptState::new(shared),
+            failed: false,
+            clock: Instant::now(),
             expire_cursor: 0,
         };
         worker.read_settings();
@@ -63,6 +72,7 @@ impl Worker {
     /// Called once at the beginning of each pass.
     pub fn begin_pass(&mut self) {
         self.now_ms = clock::unix_ms();
+        self.clock = Instant::now();
     }
 
     /// Ends a pass: leaves the gate and writes out what was committed. Replies may leave once this has returned, and where
@@ -182,8 +192,7 @@ impl Worker {
     /// Background work of the shard, some times a second.
     pub fn tick(&mut self) {
         self.now_ms = clock::unix_ms();
-        let limit = self.shared.config.settings().size(Opt::ProtoMaxBulkLen);
-        self.string_len_max = limit;
+        self.read_settings();
         self.expire_cycle();
         self.shared.gate.leave(self.shard);
     }
@@ -221,7 +230,9 @@ impl Worker {
     }
 
     fn read_settings(&mut self) {
-        self.string_len_max = self.shared.config.settings().size(Opt::ProtoMaxBulkLen);
+        let settings = self.shared.config.settings();
+        self.string_len_max = settings.size(Opt::ProtoMaxBulkLen);
+        self.slower_than_us = settings.number(Opt::SlowlogLogSlowerThan);
     }
 
     /// Removes expired keys from this shard's stripes, for a bounded time: a millisecond for each step of
@@ -236,7 +247,7 @@ impl Worker {
         }
         let settings = self.shared.config.settings();
         let budget = Duration::from_millis(settings.number(Opt::ActiveExpireEffort) as u64);
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         let stripes = self.shared.keyspace.expire_stripes();
         let (mut looked, mut removed) = (0, 0);
         while looked < stripes {
