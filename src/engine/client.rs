@@ -198,6 +198,10 @@ pub struct Client {
     pub watch_flag: WatchFlag,
     /// The token of the work that answers next; until then nothing more is run.
     pub parked: Option<u64>,
+    /// MONITOR: the shard writes it every [`Message::Monitor`](super::Message::Monitor).
+    pub monitoring: bool,
+    /// CLIENT NO-TOUCH: reading leaves no trace in OBJECT IDLETIME.
+    pub no_touch: bool,
 }
 
 impl Client {
@@ -213,6 +217,8 @@ impl Client {
             watching: Vec::new(),
             watch_flag: Arc::new(AtomicBool::new(false)),
             parked: None,
+            monitoring: false,
+            no_touch: false,
         }
     }
 

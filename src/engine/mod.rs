@@ -25,9 +25,12 @@ pub mod registry;
 mod running;
 mod script_run;
 mod shared;
+#[cfg(test)]
+pub mod testing;
 mod work;
 mod worker;
 
+pub use admin::{REDIS_VERSION, follow_config};
 pub use client::{Client, ClientFlags, ClientInfo, Clients};
 pub use message::Message;
 pub use shared::{Host, Shared};
