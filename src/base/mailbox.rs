@@ -80,3 +80,95 @@ impl<T> Mailbox<T> {
         &self.wake
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A lost wake-up leaves the owner asleep for ever; this is when the test gives up on it.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// An owner that sleeps whenever it may, until it has seen `expected` messages. Returns their sum and its sleeps.
+    fn receive(mailbox: &Mailbox<u64>, expected: u64) -> (u64, u64) {
+        let (mut seen, mut sum, mut sleeps) = (0, 0, 0);
+        while seen < expected {
+            while let Some(message) = mailbox.pop() {
+                seen += 1;
+                sum += message;
+            }
+            if seen < expected && mailbox.prepare_to_sleep() {
+                mailbox.wake_event().wait().unwrap();
+                mailbox.woke_up();
+                sleeps += 1;
+            }
+        }
+        (sum, sleeps)
+    }
+
+    #[test]
+    fn no_wake_up_is_lost_between_many_senders_and_a_sleepy_owner() {
+        const SENDERS: u64 = 4;
+        const MESSAGES: u64 = 50_000;
+        let mailbox = Arc::new(Mailbox::new().unwrap());
+        let (done, result) = mpsc::channel();
+        let owned = Arc::clone(&mailbox);
+        thread::spawn(move || done.send(receive(&owned, SENDERS * MESSAGES)).unwrap());
+        for seed in 0..SENDERS {
+            let mailbox = Arc::clone(&mailbox);
+            thread::spawn(move || {
+                let mut random = fastrand::Rng::with_seed(seed);
+                for message in 0..MESSAGES {
+                    mailbox.push(message);
+                    for _ in 0..random.u32(0..200) {
+                        std::hint::spin_loop();
+                    }
+                }
+            });
+        }
+        let (sum, _) = result.recv_timeout(PATIENCE).expect("a wake-up was lost");
+        assert_eq!(sum, SENDERS * MESSAGES * (MESSAGES - 1) / 2);
+    }
+
+    /// Two owners play ping-pong, so that each message meets an owner that is just about to sleep.
+    #[test]
+    fn no_wake_up_is_lost_when_each_message_races_with_falling_asleep() {
+        const ROUNDS: u64 = 30_000;
+        let there = Arc::new(Mailbox::new().unwrap());
+        let back = Arc::new(Mailbox::new().unwrap());
+        let (done, result) = mpsc::channel();
+        for (inbox, outbox, starts) in [(&there, &back, false), (&back, &there, true)] {
+            let (inbox, outbox, done) = (Arc::clone(inbox), Arc::clone(outbox), done.clone());
+            thread::spawn(move || {
+                let mut sleeps = 0;
+                if starts {
+                    outbox.push(1);
+                }
+                for _ in 0..ROUNDS {
+                    sleeps += receive(&inbox, 1).1;
+                    outbox.push(1);
+                }
+                done.send(sleeps).unwrap();
+            });
+        }
+        let sleeps: u64 = (0..2).map(|_| result.recv_timeout(PATIENCE).expect("a wake-up was lost")).sum();
+        assert!(sleeps > 0, "nobody ever slept, so nothing was tested");
+    }
+
+    #[test]
+    fn a_waking_write_is_made_once_per_sleep() {
+        let mailbox = Mailbox::new().unwrap();
+        mailbox.push(1);
+        assert!(!mailbox.prepare_to_sleep(), "a message is there");
+        assert_eq!(mailbox.pop(), Some(1));
+        assert!(mailbox.prepare_to_sleep());
+        mailbox.push(2);
+        mailbox.push(3);
+        assert_eq!(mailbox.wake_event().wait().unwrap(), 1);
+        mailbox.woke_up();
+        assert_eq!((mailbox.pop(), mailbox.pop(), mailbox.pop()), (Some(2), Some(3), None));
+    }
+}

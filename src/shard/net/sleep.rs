@@ -12,7 +12,7 @@
 
 use std::future::Future;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use glommio::io::BufferedFile;
@@ -33,26 +33,20 @@ pub(super) const DIRECT_SLEEP_MAX: Duration = Duration::from_millis(1);
 const COUNTER_BYTES: usize = size_of::<u64>();
 
 pub(super) struct Parker {
-    /// Signalled by the kernel while the shard is parked.
-    park: EventFd,
-    /// The same counter as a file of glommio's.
-    park_file: BufferedFile,
+    /// The eventfd that the kernel signals while the shard is parked, as a file of glommio's.
+    signal: BufferedFile,
     /// The mailbox descriptor that the ring polls; none before the first sleep and after the kernel ended the poll.
     polled: Option<RawFd>,
 }
 
 impl Parker {
     pub fn new(ring: &mut Ring) -> io::Result<Parker> {
-        let park = EventFd::new()?;
-        ring.register_eventfd(park.as_raw_fd())?;
-        let duplicate = park.duplicate()?.into_raw_fd();
-        // SAFETY: the duplicate is glommio's from here on.
-        let park_file = unsafe { BufferedFile::from_raw_fd(duplicate) };
-        Ok(Parker {
-            park,
-            park_file,
-            polled: None,
-        })
+        let signal = EventFd::new()?;
+        ring.register_eventfd(signal.as_raw_fd())?;
+        let signal = OwnedFd::from(signal).into_raw_fd();
+        // SAFETY: glommio becomes the only owner. (The kernel holds the counter itself, not its descriptor.)
+        let signal = unsafe { BufferedFile::from_raw_fd(signal) };
+        Ok(Parker { signal, polled: None })
     }
 
     /// The mailbox's eventfd was written; `more` says whether the ring goes on polling it.
@@ -83,17 +77,12 @@ impl Net {
     /// early, and returns at once if there is something already.
     ///
     /// It is also the place where glommio's other tasks get their turn.
-    pub async fn sleep<T>(
-        &mut self,
-        mailbox: &Mailbox<T>,
-        at_most: Option<Duration>,
-    ) -> io::Result<()> {
+    pub async fn sleep<T>(&mut self, mailbox: &Mailbox<T>, at_most: Option<Duration>) -> io::Result<()> {
         if executor().need_preempt() {
             self.sockets.submit()?;
             yield_if_needed().await;
         }
-        self.parker
-            .poll_mailbox(&mut self.sockets.ring, mailbox.wake_fd());
+        self.parker.poll_mailbox(&mut self.sockets.ring, mailbox.wake_fd());
         if self.sockets.has_news() || !mailbox.prepare_to_sleep() {
             return self.sockets.submit();
         }
@@ -120,7 +109,7 @@ impl Net {
         if self.sockets.has_news() || !self.sockets.ring.is_submitted() {
             return Ok(());
         }
-        let signal = self.parker.park_file.read_at(0, COUNTER_BYTES);
+        let signal = self.parker.signal.read_at(0, COUNTER_BYTES);
         let waited = match at_most {
             None => signal.await.map(drop),
             Some(limit) => timeout(limit, signal).await,
@@ -129,10 +118,7 @@ impl Net {
     }
 }
 
-async fn timeout<T>(
-    limit: Duration,
-    signal: impl Future<Output = Result<T, GlommioError<()>>>,
-) -> Result<(), GlommioError<()>> {
+async fn timeout<T>(limit: Duration, signal: impl Future<Output = Result<T, GlommioError<()>>>) -> Result<(), GlommioError<()>> {
     match glommio::timer::timeout(limit, signal).await {
         Ok(_) | Err(GlommioError::TimedOut(_)) => Ok(()),
         Err(error) => Err(error),
