@@ -1,10 +1,9 @@
 //! The `aikv` binary: command line, start of the shards, signals.
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use aikv::config::Config;
 use aikv::config::cli::{self, Request};
+use aikv::shard;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -18,8 +17,8 @@ fn main() -> ExitCode {
             print!("{text}");
             Ok(())
         }
-        Ok(Request::Serve(config)) => serve(*config),
-        Ok(Request::Check { dir, repair }) => check(&dir, repair),
+        Ok(Request::Serve(config)) => shard::run(*config),
+        Ok(Request::Check { dir, repair }) => shard::check(&dir, repair),
         Err(error) => {
             eprintln!("aikv: {error}");
             return ExitCode::from(EXIT_USAGE);
@@ -32,18 +31,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Runs the server until a signal ends it.
-fn serve(config: Config) -> Result<(), String> {
-    drop(config);
-    Err("this build has no shards to serve with".to_owned())
-}
-
-/// Shows what is wrong with a data directory, and mends it if that was asked for.
-fn check(dir: &Path, _repair: bool) -> Result<(), String> {
-    Err(format!(
-        "this build has no store to check {} with",
-        dir.display()
-    ))
 }

@@ -25,10 +25,12 @@ pub mod registry;
 mod running;
 mod script_run;
 mod shared;
+mod waiting;
 mod work;
 mod worker;
 
-pub use client::{Client, ClientFlags, ClientInfo, Clients};
+pub use client::{Client, ClientFlags, ClientInfo, Clients, Peer};
 pub use message::Message;
-pub use shared::{Host, Shared};
+pub use running::Running;
+pub use shared::{Host, Pause, PauseMode, Shared};
 pub use worker::{Flow, Worker};

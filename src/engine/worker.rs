@@ -35,6 +35,8 @@ pub struct Worker {
     pub(super) rng: fastrand::Rng,
     pub(super) works: Works,
     pub(super) scripts: ScriptState,
+    /// Scripts that have used up a slice and want the next one.
+    pub(super) runnable: Vec<Token>,
     /// The command that is running has answered with an error.
     pub(super) failed: bool,
     /// When the last command ended, or the pass began: the start of the next command.
@@ -61,6 +63,7 @@ impl Worker {
             rng: fastrand::Rng::new(),
             works: Works::default(),
             scripts: ScriptState::new(shared),
+            runnable: Vec::new(),
             failed: false,
             clock: Instant::now(),
             expire_cursor: 0,
