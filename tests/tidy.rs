@@ -324,6 +324,33 @@ fn check_generated(path: &Path, expected: &str) -> Complaints {
     )]
 }
 
+/// Complains of dependencies for which the README gives no reason.
+fn check_dependencies(manifest: &str, readme: &str) -> Complaints {
+    let section = |name: &str| {
+        manifest
+            .split(name)
+            .nth(1)
+            .and_then(|rest| rest.split("\n[").next())
+    };
+    let lines = section("[dependencies]\n").into_iter().flat_map(str::lines);
+    let names = lines
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, _)| name.trim());
+    let reasons: Vec<&str> = readme
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .collect();
+    let missing =
+        names.filter(|name| *name != "aidb" && !reasons.iter().any(|line| has_word(line, name)));
+    missing
+        .map(|name| format!("README.md gives no reason for {name}"))
+        .collect()
+}
+
+fn has_word(line: &str, word: &str) -> bool {
+    line.split(['|', ',', ' ']).any(|part| part == word)
+}
+
 /// Complains of options that nothing reads: they would be accepted without effect.
 fn check_options_are_read(sources: &BTreeMap<String, String>) -> Complaints {
     use aikv::config::{Effect, OPTIONS};
@@ -564,6 +591,20 @@ fn generated_pages_are_up_to_date() {
     if std::env::var_os("AIKV_BLESS").is_none() {
         assert_eq!(check_generated(&page, "something else").len(), 1);
     }
+}
+
+#[test]
+fn dependencies_have_reasons() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    for manifest in ["Cargo.toml", "src/aidb/Cargo.toml"] {
+        assert_none(&check_dependencies(&read(manifest), &read("README.md")));
+    }
+    let manifest =
+        "[dependencies]\na = \"1\"\nb = { version = \"2\" }\n\n[dev-dependencies]\nc = \"1\"\n";
+    assert_eq!(
+        check_dependencies(manifest, "| a, bb | why |"),
+        ["README.md gives no reason for b"]
+    );
 }
 
 /// Holds once the engine is there: options are declared before the parts that read them are built.

@@ -35,12 +35,15 @@ impl Args {
         // `cargo bench` adds `--bench` for programs with a harness.
         let mut args = args.filter(|arg| arg != "--bench");
         while let Some(flag) = args.next() {
+            if flag == "--help" {
+                return Err(USAGE.into());
+            }
             let value = args.next().ok_or(USAGE)?;
             match flag.as_str() {
                 "--rounds" => parsed.rounds = value.parse()?,
                 "--requests" => parsed.requests = value.parse()?,
                 "--only" => {
-                    parsed.only = value.to_lowercase().split(',').map(str::to_owned).collect()
+                    parsed.only = value.to_lowercase().split(',').map(str::to_owned).collect();
                 }
                 "--write" => parsed.write = Some(value.into()),
                 "--redis" => parsed.redis = value.into(),

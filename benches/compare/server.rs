@@ -55,7 +55,7 @@ pub struct Server {
     pub port: u16,
     child: Child,
     // Removed after the child has ended: fields drop after `Drop::drop`.
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Server {
@@ -94,7 +94,7 @@ impl Server {
             kind,
             port,
             child,
-            _dir: dir,
+            dir,
         };
         server.wait_until_it_answers()?;
         Ok(server)
@@ -166,7 +166,7 @@ impl Server {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
-                let log = fs::read_to_string(self._dir.path().join("log")).unwrap_or_default();
+                let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
                 return Err(format!(
                     "{} ended at once ({status}): {}",
                     self.kind.name(),
