@@ -43,6 +43,7 @@ pub use probe::{NetError, probe};
 pub use sockets::{CloseReason, Sockets};
 pub use token::{ConnKey, ListenerId};
 
+use crate::base::mailbox::Mailbox;
 use buffers::ReceiveBuffers;
 use listen::{Accepted, Listener};
 use ring::{DRAIN_BATCH, Ring};
@@ -95,16 +96,16 @@ pub struct Net {
 }
 
 impl Net {
-    /// Call it on the shard's own thread, inside its glommio executor.
-    pub fn new(config: NetConfig) -> Result<Net, NetError> {
+    /// Call it on the shard's own thread, inside its glommio executor. `mailbox` is the shard's: it ends its sleep.
+    pub fn new<T>(config: NetConfig, mailbox: &Mailbox<T>) -> Result<Net, NetError> {
         probe()?;
-        Net::build(config).map_err(NetError::Setup)
+        Net::build(config, mailbox).map_err(NetError::Setup)
     }
 
-    fn build(config: NetConfig) -> io::Result<Net> {
+    fn build<T>(config: NetConfig, mailbox: &Mailbox<T>) -> io::Result<Net> {
         let mut ring = Ring::new(config.entries)?;
         let buffers = ReceiveBuffers::new(&mut ring, config.receive_buffers, config.receive_buffer_bytes)?;
-        let parker = Parker::new(&mut ring)?;
+        let parker = Parker::new(&mut ring, mailbox)?;
         Ok(Net { sockets: Sockets::new(ring), buffers, listeners: Vec::new(), parker })
     }
 
