@@ -36,16 +36,15 @@ impl EventFd {
         (&self.0).read_exact(&mut count)?;
         Ok(u64::from_ne_bytes(count))
     }
+
+    /// A second descriptor of the same counter.
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        Ok(OwnedFd::from(self.0.try_clone()?))
+    }
 }
 
 impl AsRawFd for EventFd {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
-    }
-}
-
-impl From<EventFd> for OwnedFd {
-    fn from(event: EventFd) -> OwnedFd {
-        OwnedFd::from(event.0)
     }
 }

@@ -14,6 +14,7 @@ use aidb::{CheckReport, DB, Options, Recovery};
 use glommio::{LocalExecutorBuilder, Placement};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -74,12 +75,49 @@ pub fn run(config: Config) -> Result<(), String> {
     outcome
 }
 
-/// Shows what is wrong with a data directory, and cuts damage off if that was asked for.
+/// Shows what is wrong with a data directory. With `repair` the operator is asked whether damage shall be cut off.
 pub fn check(dir: &Path, repair: bool) -> Result<(), String> {
-    let report: CheckReport =
-        aidb::check(dir, &aidb::fs::RealFileSystem, repair).map_err(|error| error.to_string())?;
-    println!("{report}");
-    if report.is_sound() { Ok(()) } else { Err("the directory is damaged".to_owned()) }
+    let mut confirm = |report: &CheckReport| {
+        show(report);
+        repair && ask("Cut the journal off at the bad place? What follows it is lost. [y/N] ")
+    };
+    let report = aidb::check(dir, &aidb::fs::RealFileSystem, &mut confirm);
+    let report = report.map_err(|error| error.to_string())?;
+    if report.repaired {
+        println!("repaired: the journal ends before the bad place");
+        return Ok(());
+    }
+    match report.damage {
+        Some(damage) => Err(format!("{damage} (aikv check --repair cuts it off)")),
+        None => {
+            show(&report);
+            println!("the directory is sound");
+            Ok(())
+        }
+    }
+}
+
+fn show(report: &CheckReport) {
+    let Recovery { batches, records, bytes, segments, last, clean, cut } = &report.recovery;
+    println!("{segments} segments, {bytes} bytes, {batches} batches with {records} records, the last is number {last}");
+    println!("closed in good order: {}", if *clean { "yes" } else { "no" });
+    if let Some(cut) = cut {
+        println!(
+            "bad place: {} at offset {}: {}; {} bytes from there on, {} intact frames among them",
+            cut.file.display(),
+            cut.offset,
+            cut.what,
+            cut.bytes,
+            cut.later_frames
+        );
+    }
+}
+
+fn ask(question: &str) -> bool {
+    print!("{question}");
+    let mut answer = String::new();
+    let asked = std::io::stdout().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
+    asked.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
 fn start_log(settings: &Settings) -> Result<log::LogControl, String> {

@@ -104,8 +104,8 @@ fn a_shard_that_ends_with_requests_in_flight_cancels_them() {
 #[test]
 fn late_completions_never_reach_a_successor() {
     let work = async {
-        let mut net = Net::new(NetConfig::default()).unwrap();
         let mailbox = Mailbox::<()>::new().unwrap();
+        let mut net = Net::new(NetConfig::default(), &mailbox).unwrap();
         let counters = Arc::new(Counters::default());
         let mut echo = Echo::new(Arc::clone(&counters));
         let mut random = fastrand::Rng::with_seed(1);

@@ -123,7 +123,7 @@ struct Shard {
 
 impl Shard {
     async fn run(mut self, config: NetConfig, listeners: [ListenerSocket; 2]) {
-        let mut net = Net::new(config).unwrap();
+        let mut net = Net::new(config, &self.mailbox).unwrap();
         for listener in listeners {
             net.listen(listener);
         }
