@@ -3,7 +3,7 @@
 use super::net::{self, ListenerSocket};
 use super::serve;
 use crate::base::{clock, mailbox::Mailbox};
-use crate::config::{Config, Durability, Level, Opt, Settings};
+use crate::config::{Config, Durability, Opt, Settings};
 use crate::engine::registry::Registry;
 use crate::engine::{Clients, Host, Message, Pause, Running, Shared};
 use crate::keyspace::{DATABASES_MAX, Keyspace, Loader};
@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tracing::level_filters::LevelFilter;
 
 /// Descriptors that the server needs besides those of its clients.
 const OWN_DESCRIPTORS: u64 = 64;
@@ -123,18 +122,8 @@ fn ask(question: &str) -> bool {
 fn start_log(settings: &Settings) -> Result<log::LogControl, String> {
     let file = settings.text(Opt::Logfile);
     let file = (!file.is_empty()).then(|| PathBuf::from(&*file));
-    log::init(level_filter(settings.log_level()), file.as_deref())
+    log::init(settings.log_level(), file.as_deref())
         .map_err(|error| format!("cannot start the log: {error}"))
-}
-
-fn level_filter(level: Level) -> LevelFilter {
-    match level {
-        Level::Trace => LevelFilter::TRACE,
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Info => LevelFilter::INFO,
-        Level::Warn => LevelFilter::WARN,
-        Level::Error => LevelFilter::ERROR,
-    }
 }
 
 fn journal_durability(durability: Durability) -> aidb::Durability {
@@ -226,7 +215,7 @@ fn listen_to_changes(shared: &'static Shared, log: log::LogControl) {
         Ok(())
     };
     shared.config.on_change(Opt::Durability, Box::new(durability));
-    let level = move |settings: &Settings| log.set_level(level_filter(settings.log_level()));
+    let level = move |settings: &Settings| log.set_level(settings.log_level());
     shared.config.on_change(Opt::Loglevel, Box::new(level));
 }
 
