@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use aikv::config::cli::{self, Request};
+use aikv::shard;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -11,15 +12,23 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    match cli::parse(std::env::args_os()) {
+    let outcome = match cli::parse(std::env::args_os()) {
         Ok(Request::Print(text)) => {
             print!("{text}");
-            ExitCode::SUCCESS
+            Ok(())
         }
-        Ok(Request::Serve(_) | Request::Check { .. }) => ExitCode::SUCCESS,
+        Ok(Request::Serve(config)) => shard::run(*config),
+        Ok(Request::Check { dir, repair }) => shard::check(&dir, repair),
         Err(error) => {
             eprintln!("aikv: {error}");
-            ExitCode::from(EXIT_USAGE)
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("aikv: {error}");
+            ExitCode::FAILURE
         }
     }
 }

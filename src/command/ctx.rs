@@ -39,10 +39,24 @@ impl<'a> Ctx<'a> {
 
     /// The string at a key.
     #[inline]
-    pub fn string(&mut self, key: &[u8]) -> Result<Option<&Str>, Error> {
-        match self.txn.get(key) {
-            None => Ok(None),
-            Some(Value::Str(string)) => Ok(Some(string)),
+    pub fn string<'t>(txn: &'t mut Txn<'_>, key: &[u8]) -> Result<Option<&'t Str>, Error> {
+        txn.get(key).map(as_string).transpose()
+    }
+
+    /// The string at a key for a command that changes it: neither a hit nor a miss.
+    #[inline]
+    pub fn string_to_change<'t>(
+        txn: &'t mut Txn<'_>,
+        key: &[u8],
+    ) -> Result<Option<&'t Str>, Error> {
+        txn.peek(key).map(as_string).transpose()
+    }
+
+    /// Whether a string may become `len` bytes and `more` long.
+    pub fn check_string_len(&self, len: usize, more: usize) -> Result<(), Error> {
+        match len.checked_add(more) {
+            Some(total) if total <= self.string_len_max => Ok(()),
+            _ => Err(Error::StringTooLong),
         }
     }
 
@@ -52,5 +66,13 @@ impl<'a> Ctx<'a> {
             None => reply.null(),
             Some(string) => reply.bulk(string.bytes(&mut itoa::Buffer::new())),
         }
+    }
+}
+
+/// The one place where a command for strings meets a value of another type.
+#[inline]
+fn as_string(value: &Value) -> Result<&Str, Error> {
+    match value {
+        Value::Str(string) => Ok(string),
     }
 }

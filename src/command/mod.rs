@@ -10,10 +10,22 @@
 //!
 //! Depends on `keyspace`, `value`, `resp`, `base`.
 
+#![allow(
+    clippy::unnecessary_wraps,
+    reason = "all handlers have one signature, also those that cannot fail"
+)]
+
 mod ctx;
 pub mod error;
+#[cfg(test)]
+mod oracle;
 mod spec;
 mod string;
+mod string_edit;
+mod string_lcs;
+mod string_options;
+#[cfg(test)]
+mod testing;
 
 pub use ctx::{Ctx, Handler};
 pub use error::Error;
@@ -21,5 +33,11 @@ pub use spec::{Access, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, Ot
 
 /// The families of data commands.
 pub fn families() -> impl Iterator<Item = &'static Command<Handler>> {
-    [string::COMMANDS].into_iter().flatten()
+    [
+        string::COMMANDS,
+        string_edit::COMMANDS,
+        string_lcs::COMMANDS,
+    ]
+    .into_iter()
+    .flatten()
 }

@@ -51,6 +51,29 @@ bitflags! {
     }
 }
 
+/// The combinations that data commands use.
+impl Flags {
+    pub const READ_FAST: Flags = Flags::READONLY.union(Flags::FAST);
+    pub const WRITE_FAST: Flags = Flags::WRITE.union(Flags::FAST);
+    pub const WRITE_DENYOOM: Flags = Flags::WRITE.union(Flags::DENYOOM);
+    pub const WRITE_DENYOOM_FAST: Flags = Flags::WRITE_DENYOOM.union(Flags::FAST);
+}
+
+/// The combinations that data commands use.
+impl KeyFlags {
+    pub const READ: KeyFlags = KeyFlags::RO.union(KeyFlags::ACCESS);
+    /// Reads the value and changes it.
+    pub const MODIFY: KeyFlags = KeyFlags::ALTER.union(KeyFlags::ACCESS);
+    /// Changes the key without telling its value.
+    pub const ALTER: KeyFlags = KeyFlags::RW.union(KeyFlags::UPDATE);
+    pub const EXTEND: KeyFlags = KeyFlags::RW.union(KeyFlags::INSERT);
+    /// Reads the value and takes it away.
+    pub const TAKE: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE);
+    pub const OVERWRITE: KeyFlags = KeyFlags::OW.union(KeyFlags::UPDATE);
+    pub const CREATE: KeyFlags = KeyFlags::OW.union(KeyFlags::INSERT);
+    pub const REMOVE: KeyFlags = KeyFlags::RM.union(KeyFlags::DELETE);
+}
+
 /// The group a command is documented under; most are an ACL category too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
@@ -200,8 +223,8 @@ impl KeySpec {
 
 const INVALID_KEYS: Error = Error::text("ERR Invalid arguments specified for command");
 
-/// The logical database and the index of a key that a request touches outside of the selected database.
-pub type OtherDb = fn(&Args<'_>) -> Option<(usize, usize)>;
+/// Finds the logical database that a request names as its destination, if it names one.
+pub type OtherDb = fn(&Args<'_>) -> Option<usize>;
 
 /// A command's declaration.
 #[derive(Debug)]
@@ -213,8 +236,10 @@ pub struct Spec {
     pub flags: Flags,
     pub group: Group,
     pub keys: &'static [KeySpec],
-    /// For a command that touches a key of another database too.
+    /// Where a request can reach into a second database: its keys are to be locked there too.
     pub other_db: Option<OtherDb>,
+    /// Only its subcommands run.
+    pub container: bool,
     /// ACL categories that follow neither from flags nor from group.
     pub categories: &'static [&'static str],
     pub summary: &'static str,
@@ -233,6 +258,7 @@ impl Spec {
             group,
             keys: &[],
             other_db: None,
+            container: false,
             categories: &[],
             summary: "",
             complexity: "",
@@ -241,22 +267,26 @@ impl Spec {
         }
     }
 
+    #[must_use]
     pub const fn keys(mut self, keys: &'static [KeySpec]) -> Self {
         self.keys = keys;
         self
     }
 
-    pub const fn other_db(mut self, other_db: OtherDb) -> Self {
-        self.other_db = Some(other_db);
+    #[must_use]
+    pub const fn other_db(mut self, find: OtherDb) -> Self {
+        self.other_db = Some(find);
         self
     }
 
+    #[must_use]
     pub const fn categories(mut self, categories: &'static [&'static str]) -> Self {
         self.categories = categories;
         self
     }
 
     /// The texts of COMMAND DOCS.
+    #[must_use]
     pub const fn docs(
         mut self,
         since: &'static str,
@@ -365,7 +395,9 @@ impl Spec {
         if !self.flags.contains(Flags::FAST) {
             all.push("@slow");
         }
-        all.extend(self.group.category());
+        if !self.container {
+            all.extend(self.group.category());
+        }
         all.extend(self.categories);
         all.sort_unstable();
         all.dedup();
@@ -390,7 +422,8 @@ impl<H> Command<H> {
         }
     }
 
-    pub const fn container(spec: Spec, subcommands: &'static [Command<H>]) -> Self {
+    pub const fn container(mut spec: Spec, subcommands: &'static [Command<H>]) -> Self {
+        spec.container = true;
         Self {
             spec,
             run: None,

@@ -147,14 +147,14 @@ fn one_line(error: &clap::Error) -> String {
         .take_while(|line| line.starts_with("  <"))
         .map(str::trim)
         .collect();
-    let mut line = [&[complaint], details.as_slice()].concat().join(" ");
-    if let Some(ContextValue::Strings(near)) = error
+    let line = [&[complaint], details.as_slice()].concat().join(" ");
+    let near = match error
         .get(ContextKind::SuggestedArg)
         .or(error.get(ContextKind::SuggestedSubcommand))
     {
-        line.push_str(&format!(" (is '{}' meant?)", near.join("' or '")));
-    } else if let Some(ContextValue::String(near)) = error.get(ContextKind::SuggestedArg) {
-        line.push_str(&format!(" (is '{near}' meant?)"));
-    }
-    line
+        Some(ContextValue::Strings(near)) => near.join("' or '"),
+        Some(ContextValue::String(near)) => near.clone(),
+        _ => return line,
+    };
+    format!("{line} (is '{near}' meant?)")
 }

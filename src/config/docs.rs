@@ -27,26 +27,22 @@ Sizes take a unit: `1kb` is 1,024 bytes, `1k` is 1,000, and so on with `mb`, `m`
 
 /// The whole page.
 pub fn markdown() -> String {
-    let mut page = HEAD.to_owned();
-    let mut group = "";
-    for spec in &OPTIONS {
-        if spec.group != group {
-            group = spec.group;
-            page.push_str(&format!(
-                "\n## {group}\n\n| option | values | default | change | what it does |\n"
-            ));
-            page.push_str("|---|---|---|---|---|\n");
-        }
-        page.push_str(&row(spec));
-    }
-    page
+    let groups = OPTIONS.chunk_by(|left, right| left.group == right.group);
+    HEAD.to_owned() + &groups.map(table).collect::<String>()
+}
+
+fn table(options: &[OptionSpec]) -> String {
+    let rows: String = options.iter().map(row).collect();
+    let group = options[0].group;
+    format!(
+        "\n## {group}\n\n| option | values | default | change | what it does |\n|---|---|---|---|---|\n{rows}"
+    )
 }
 
 fn row(spec: &OptionSpec) -> String {
-    let mut names = format!("`{}`", spec.name);
-    for alias in spec.aliases {
-        names.push_str(&format!(", `{alias}`"));
-    }
+    let names = std::iter::once(&spec.name).chain(spec.aliases);
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    let names = names.join(", ");
     let unit = match spec.kind {
         Kind::Memory { .. } => String::new(),
         _ if spec.unit.is_empty() => String::new(),

@@ -42,22 +42,15 @@ pub fn split_words(line: &str) -> Option<Vec<String>> {
 
 /// Writes text so that [`split_words`] reads it back as one word.
 pub fn quote(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => quoted.extend(['\\', character]),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            control if control.is_ascii_control() => {
-                quoted.push_str(&format!("\\x{:02x}", control as u8))
-            }
-            plain => quoted.push(plain),
-        }
-    }
-    quoted.push('"');
-    quoted
+    let escaped = |character: char| match character {
+        '"' | '\\' => format!("\\{character}"),
+        '\n' => "\\n".to_owned(),
+        '\r' => "\\r".to_owned(),
+        '\t' => "\\t".to_owned(),
+        control if control.is_ascii_control() => format!("\\x{:02x}", control as u8),
+        plain => plain.to_string(),
+    };
+    format!("\"{}\"", text.chars().map(escaped).collect::<String>())
 }
 
 /// What a line of a configuration file is.

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 pub use kind::{BufferLimit, BufferLimits, ClientClass, Kind, Value};
-pub use settings::{Dialect, Durability, Level, Settings, UndeclaredKeys};
+pub use settings::{Dialect, Durability, Settings, UndeclaredKeys};
 pub use table::{Effect, OPTIONS, Opt, OptionSpec};
 
 /// Why CONFIG SET, CONFIG REWRITE or a start failed. The text is what the client or the operator reads, without `ERR`.

@@ -39,13 +39,13 @@ pub(super) fn rewritten(old: &str, settings: &Settings) -> String {
     for line in old.lines() {
         match parse_line(line) {
             Ok(Line::Option(spec, _)) if matches!(spec.kind, Kind::Fixed(_)) => {
-                lines.push(line.to_owned())
+                lines.push(line.to_owned());
             }
-            Ok(Line::Option(spec, _)) => {
-                if written.insert(spec.id) {
-                    lines.extend(option_lines(spec, settings, &defaults));
-                }
+            Ok(Line::Option(spec, _)) if written.insert(spec.id) => {
+                lines.extend(option_lines(spec, settings, &defaults));
             }
+            // A later line of the same option: the first one already says it all.
+            Ok(Line::Option(..)) => {}
             _ => lines.push(line.to_owned()),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use tracing::level_filters::LevelFilter;
 
 use super::kind::{BufferLimit, BufferLimits, ClientClass, Kind, Value};
 use super::table::{OPTIONS, Opt, OptionSpec};
@@ -29,16 +30,6 @@ pub enum Dialect {
 pub enum UndeclaredKeys {
     Allow,
     Deny,
-}
-
-/// How much is logged, from most to least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    Trace,
-    Debug,
-    Info,
-    Warn,
-    Error,
 }
 
 /// One value for each option of the table.
@@ -112,14 +103,15 @@ impl Settings {
         [UndeclaredKeys::Allow, UndeclaredKeys::Deny][self.size(Opt::ScriptUndeclaredKeys)]
     }
 
-    pub fn log_level(&self) -> Level {
+    /// Redis has four levels; the usual names of Rust programs are accepted as well.
+    pub fn log_level(&self) -> LevelFilter {
         match OPTIONS[Opt::Loglevel as usize].kind {
             Kind::Choice(words) => match words[self.size(Opt::Loglevel)] {
-                "trace" => Level::Trace,
-                "debug" | "verbose" => Level::Debug,
-                "notice" | "info" => Level::Info,
-                "warning" | "warn" => Level::Warn,
-                _ => Level::Error,
+                "trace" => LevelFilter::TRACE,
+                "debug" | "verbose" => LevelFilter::DEBUG,
+                "notice" | "info" => LevelFilter::INFO,
+                "warning" | "warn" => LevelFilter::WARN,
+                _ => LevelFilter::ERROR,
             },
             _ => unreachable!("the table declares loglevel as a choice"),
         }

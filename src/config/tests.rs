@@ -1,5 +1,7 @@
 use std::fs;
 
+use tracing::level_filters::LevelFilter;
+
 use super::*;
 
 /// Runs CONFIG SET and answers `OK` or the error, as a client sees it.
@@ -52,100 +54,35 @@ fn names_and_aliases_are_distinct() {
 /// Each text was taken from redis-server 7.0.15.
 #[test]
 fn errors_are_those_of_redis() {
+    let cases = "\
+databases                  | 3            | can't set immutable config
+hz                         | abc          | argument couldn't be parsed into an integer
+hz                         | 010          | argument couldn't be parsed into an integer
+tcp-keepalive              | -1           | argument must be between 0 and 2147483647 inclusive
+maxmemory                  | 5xb          | argument must be a memory value
+maxmemory                  | 5%           | argument must be a memory value
+proto-max-bulk-len         | 10           | argument must be between 1048576 and 9223372036854775807 inclusive
+latency-tracking           | maybe        | argument must be 'yes' or 'no'
+client-output-buffer-limit | normal 1 2   | Wrong number of arguments in buffer limit configuration.
+client-output-buffer-limit | foo 1 2 3    | Invalid client class specified in buffer limit configuration.
+client-output-buffer-limit | normal 1 x 3 | Error in hard, soft or soft_seconds setting in buffer limit configuration.
+notify-keyspace-events     | qq           | Invalid event class character. Use 'Ag$lshzxeKEtmdn'.";
     let failed = |name: &str, reason: &str| {
         format!("CONFIG SET failed (possibly related to argument '{name}') - {reason}")
     };
     let config = Config::default();
-    let cases = [
-        (
-            "nosuch",
-            "1",
-            "Unknown option or number of arguments for CONFIG SET - 'nosuch'".to_owned(),
-        ),
-        (
-            "databases",
-            "3",
-            failed("databases", "can't set immutable config"),
-        ),
-        (
-            "hz",
-            "abc",
-            failed("hz", "argument couldn't be parsed into an integer"),
-        ),
-        (
-            "hz",
-            "010",
-            failed("hz", "argument couldn't be parsed into an integer"),
-        ),
-        (
-            "tcp-keepalive",
-            "-1",
-            failed(
-                "tcp-keepalive",
-                "argument must be between 0 and 2147483647 inclusive",
-            ),
-        ),
-        (
-            "maxmemory",
-            "5xb",
-            failed("maxmemory", "argument must be a memory value"),
-        ),
-        (
-            "maxmemory",
-            "5%",
-            failed("maxmemory", "argument must be a memory value"),
-        ),
-        (
-            "proto-max-bulk-len",
-            "10",
-            failed(
-                "proto-max-bulk-len",
-                "argument must be between 1048576 and 9223372036854775807 inclusive",
-            ),
-        ),
-        (
-            "latency-tracking",
-            "maybe",
-            failed("latency-tracking", "argument must be 'yes' or 'no'"),
-        ),
-        (
-            "client-output-buffer-limit",
-            "normal 1 2",
-            failed(
-                "client-output-buffer-limit",
-                "Wrong number of arguments in buffer limit configuration.",
-            ),
-        ),
-        (
-            "client-output-buffer-limit",
-            "foo 1 2 3",
-            failed(
-                "client-output-buffer-limit",
-                "Invalid client class specified in buffer limit configuration.",
-            ),
-        ),
-        (
-            "client-output-buffer-limit",
-            "normal 1 x 3",
-            failed(
-                "client-output-buffer-limit",
-                "Error in hard, soft or soft_seconds setting in buffer limit configuration.",
-            ),
-        ),
-        (
-            "notify-keyspace-events",
-            "qq",
-            failed(
-                "notify-keyspace-events",
-                "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.",
-            ),
-        ),
-    ];
-    for (name, raw, expected) in cases {
-        assert_eq!(set(&config, &[(name, raw)]), expected);
+    for case in cases.lines() {
+        let [name, raw, reason] = case.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
+            panic!("three columns: {case}");
+        };
+        assert_eq!(set(&config, &[(name, raw)]), failed(name, reason));
     }
-    let twice = failed("hz", "duplicate parameter");
-    assert_eq!(set(&config, &[("hz", "10"), ("hz", "11")]), twice);
+    let unknown = "Unknown option or number of arguments for CONFIG SET - 'nosuch'";
+    assert_eq!(set(&config, &[("nosuch", "1")]), unknown);
+    assert_eq!(
+        set(&config, &[("hz", "10"), ("hz", "11")]),
+        failed("hz", "duplicate parameter")
+    );
 }
 
 #[test]
@@ -280,9 +217,9 @@ fn choices_map_to_their_types() {
     assert_eq!(config.settings().dialect(), Dialect::Redis);
     assert_eq!(config.settings().undeclared_keys(), UndeclaredKeys::Deny);
     for (raw, expected) in [
-        ("warning", Level::Warn),
-        ("verbose", Level::Debug),
-        ("error", Level::Error),
+        ("warning", LevelFilter::WARN),
+        ("verbose", LevelFilter::DEBUG),
+        ("error", LevelFilter::ERROR),
     ] {
         assert_eq!(set(&config, &[("loglevel", raw)]), "OK");
         assert_eq!(config.settings().log_level(), expected);

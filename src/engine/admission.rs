@@ -61,23 +61,17 @@ pub fn footprint(
     spec: &Spec,
     args: &Args<'_>,
 ) -> Result<Footprint, Error> {
-    let db = keyspace.physical(db);
+    let own = keyspace.physical(db);
+    let other = spec.other_db.and_then(|find| find(args));
+    let other = other.filter(|db| *db < keyspace.databases()).map(|db| keyspace.physical(db));
     let mut footprint = Footprint::default();
-    if let Some((other, index)) = spec.other_db.and_then(|find| find(args))
-        && other < keyspace.databases()
-    {
-        let other = keyspace.physical(other);
-        footprint.insert(
-            keyspace.fingerprint(other, args.get(index)),
-            Mode::Exclusive,
-        );
-    }
     spec.visit_keys(args, |index, keys| {
         if !keys.flags.contains(KeyFlags::NOT_KEY) {
-            footprint.insert(
-                keyspace.fingerprint(db, args.get(index)),
-                mode(keys.access()),
-            );
+            let mode = mode(keys.access());
+            footprint.insert(keyspace.fingerprint(own, args.get(index)), mode);
+            if let Some(other) = other {
+                footprint.insert(keyspace.fingerprint(other, args.get(index)), mode);
+            }
         }
     })?;
     Ok(footprint)

@@ -198,8 +198,6 @@ pub struct Client {
     pub watch_flag: WatchFlag,
     /// The token of the work that answers next; until then nothing more is run.
     pub parked: Option<u64>,
-    /// MONITOR: the shard writes it every [`Message::Monitor`](super::Message::Monitor).
-    pub monitoring: bool,
     /// CLIENT NO-TOUCH: reading leaves no trace in OBJECT IDLETIME.
     pub no_touch: bool,
 }
@@ -217,7 +215,6 @@ impl Client {
             watching: Vec::new(),
             watch_flag: Arc::new(AtomicBool::new(false)),
             parked: None,
-            monitoring: false,
             no_touch: false,
         }
     }

@@ -26,12 +26,14 @@ mod running;
 mod script_run;
 mod shared;
 #[cfg(test)]
-pub mod testing;
+mod testing;
+mod waiting;
 mod work;
 mod worker;
 
-pub use admin::{REDIS_VERSION, follow_config};
-pub use client::{Client, ClientFlags, ClientInfo, Clients};
+pub use admin::REDIS_VERSION;
+pub use client::{Client, ClientFlags, ClientInfo, Clients, Peer};
 pub use message::Message;
-pub use shared::{Host, Shared};
+pub use running::Running;
+pub use shared::{Host, Pause, PauseMode, Shared};
 pub use worker::{Flow, Worker};

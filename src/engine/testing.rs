@@ -78,10 +78,11 @@ impl Server {
     /// Resumes what is due for a client.
     pub fn resume_due(&mut self, client: &mut Client) -> Option<String> {
         let worker = &mut self.workers[client.info.shard as usize];
-        let due = worker.tick();
-        let (token, _) = due
+        worker.tick();
+        let due = worker.due();
+        let token = due
             .into_iter()
-            .find(|(token, _)| client.parked == Some(*token))?;
+            .find(|token| client.parked == Some(*token))?;
         let mut out = Vec::new();
         let flow = worker.resume(token, client, &mut out);
         assert_ne!(flow, Flow::Parked, "what is due answers");

@@ -35,6 +35,8 @@ pub struct Worker {
     pub(super) rng: fastrand::Rng,
     pub(super) works: Works,
     pub(super) scripts: ScriptState,
+    /// Scripts that have used up a slice and want the next one.
+    pub(super) runnable: Vec<Token>,
     /// The command that is running has answered with an error.
     pub(super) failed: bool,
     /// An EXEC is running: nothing in it may wait.
@@ -65,6 +67,7 @@ impl Worker {
             rng: fastrand::Rng::new(),
             works: Works::default(),
             scripts: ScriptState::new(shared),
+            runnable: Vec::new(),
             failed: false,
             in_exec: false,
             sync_asked: false,
@@ -200,14 +203,12 @@ impl Worker {
         self.works.len()
     }
 
-    /// Background work of the shard, some times a second. Returns the tokens that are due, with their connections.
-    #[must_use = "what is due has to be resumed"]
-    pub fn tick(&mut self) -> Vec<(Token, u64)> {
+    /// Background work of the shard, some times a second.
+    pub fn tick(&mut self) {
         self.now_ms = clock::unix_ms();
         self.read_settings();
         self.expire_cycle();
         self.shared.gate.leave(self.shard);
-        self.due()
     }
 
     /// Ends the waits of clients that wait for what a slow script holds. Returns their tokens with the connections.

@@ -375,6 +375,13 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// Keeps the changes without a journal.
+    #[cfg(test)]
+    pub fn finish(&mut self) {
+        self.forget_undo();
+        self.buffers.batch.clear();
+    }
+
     /// After the commit: marks who watches the keys and frees what was replaced.
     fn forget_undo(&mut self) {
         if !self.keyspace.watched.is_empty() {

@@ -111,6 +111,10 @@ impl<W: Wake> Gate<W> {
         }
     }
 
+    pub fn host(&self) -> &W {
+        &self.host
+    }
+
     /// Lets the shard's pass touch the keyspace. Called on the shard's own thread before each piece
     /// of new work, at the cost of a load if the pass has entered before. On `false` the work has
     /// to [`wait`](Self::wait). Work that has a hold of its own does not enter.

@@ -55,6 +55,8 @@ mod harness;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod order_tests;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod stress;

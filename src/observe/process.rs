@@ -66,3 +66,37 @@ fn configured(name: libc::c_int) -> u64 {
     // SAFETY: `sysconf` takes any number and answers -1 for one that it does not know.
     u64::try_from(unsafe { libc::sysconf(name) }).unwrap_or_default()
 }
+
+/// The processors that this process may run on.
+pub fn allowed_cpus() -> Vec<usize> {
+    // SAFETY: a `cpu_set_t` of zeros is an empty set; the call fills at most the size it is told.
+    let set = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) != 0 {
+            return Vec::new();
+        }
+        set
+    };
+    let is_allowed = |cpu: &usize| {
+        // SAFETY: the index is below CPU_SETSIZE, the number of bits in the set.
+        unsafe { libc::CPU_ISSET(*cpu, &set) }
+    };
+    (0..libc::CPU_SETSIZE as usize).filter(is_allowed).collect()
+}
+
+/// Raises the limit of open files as far as is wanted and allowed; returns what is in force.
+pub fn raise_descriptor_limit(wanted: u64) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls get a pointer to a whole `rlimit`.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 || limit.rlim_cur >= wanted {
+            return limit.rlim_cur;
+        }
+        let raised = libc::rlimit { rlim_cur: wanted.min(limit.rlim_max), ..limit };
+        if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 {
+            raised.rlim_cur
+        } else {
+            limit.rlim_cur
+        }
+    }
+}

@@ -50,9 +50,12 @@ pub(crate) fn run(journal: &Journal, stop: &AtomicBool) -> Result<bool> {
         memory_bytes: journal.options.rewrite_memory_bytes,
         stop,
     };
-    let mut writer = BaseWriter::create(journal, number, sequence)?;
-    rewrite.copy_live(&mut writer)?;
-    let bytes = writer.publish(journal)?;
+    let bytes = write_base(journal, &rewrite, number, sequence).inspect_err(|_| {
+        // A full disk wants the space back now, not at the next start.
+        let _ = journal
+            .fs
+            .remove(&FileKind::Base.temporary_path(&journal.dir, number));
+    })?;
     journal.install_base(Base {
         number,
         sequence,
@@ -323,6 +326,17 @@ impl BaseWriter {
         journal.fs.sync_dir(&journal.dir).map_err(failed)?;
         Ok(self.offset)
     }
+}
+
+fn write_base(
+    journal: &Journal,
+    rewrite: &Rewrite<'_>,
+    number: u64,
+    sequence: Sequence,
+) -> Result<u64> {
+    let mut writer = BaseWriter::create(journal, number, sequence)?;
+    rewrite.copy_live(&mut writer)?;
+    writer.publish(journal)
 }
 
 fn open_inputs(journal: &Journal, base: Option<Base>, closed: &[Closed]) -> Result<Vec<Input>> {

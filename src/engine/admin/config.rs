@@ -1,13 +1,10 @@
-//! CONFIG, and what a changed option sets in motion.
+//! CONFIG: the options while the server runs.
 
 use super::{ADMIN, error, help, help_spec, ok};
 use crate::command::{Command, Error, Flags, Group, Spec};
-use crate::config::{ConfigError, Durability, Level, Opt};
+use crate::config::ConfigError;
 use crate::engine::registry::{EngineCtx, EngineHandler};
-use crate::engine::shared::Shared;
 use crate::engine::worker::Flow;
-use crate::observe::log::LogControl;
-use tracing::level_filters::LevelFilter;
 
 pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
     Spec::new("config", -2, Group::Server, Flags::empty()).docs(
@@ -56,38 +53,6 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
         ),
     ],
 )];
-
-/// Has changes of options take effect where reading the option again is not enough. To be called once, at the start.
-pub fn follow_config(shared: &'static Shared, log: Option<LogControl>) {
-    shared.config.on_change(
-        Opt::Durability,
-        Box::new(|settings| {
-            shared.journal.set_durability(match settings.durability() {
-                Durability::Always => aidb::Durability::Always,
-                Durability::Everysec => aidb::Durability::EverySec,
-                Durability::No => aidb::Durability::No,
-            });
-            Ok(())
-        }),
-    );
-    if let Some(log) = log {
-        shared.config.on_change(
-            Opt::Loglevel,
-            Box::new(move |settings| log.set_level(level_filter(settings.log_level()))),
-        );
-    }
-}
-
-/// The log's level for the option's value.
-pub fn level_filter(level: Level) -> LevelFilter {
-    match level {
-        Level::Trace => LevelFilter::TRACE,
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Info => LevelFilter::INFO,
-        Level::Warn => LevelFilter::WARN,
-        Level::Error => LevelFilter::ERROR,
-    }
-}
 
 fn get(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let patterns: Vec<&[u8]> = ctx.args.iter().skip(2).collect();

@@ -4,12 +4,11 @@ use super::{ANYTIME_FAST, REDIS_VERSION, SESSION, client, is, ok, text};
 use crate::base::number::parse_i64;
 use crate::command::{Command, Error, Flags, Group, Spec};
 use crate::config::Opt;
-use crate::engine::client::{Client, ClientFlags, ReplyMode};
+use crate::engine::client::{ClientFlags, ReplyMode};
 use crate::engine::multi;
 use crate::engine::registry::{EngineCtx, EngineHandler};
 use crate::engine::worker::{Flow, Worker};
 use crate::resp::Protocol;
-use std::sync::atomic::Ordering;
 
 /// Commands that a client may send before it has authenticated.
 const DOOR: Flags = SESSION
@@ -252,7 +251,7 @@ fn quit(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
 fn reset(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let authenticated = required_password(ctx.worker).is_empty();
     multi::discard_all(ctx.worker, ctx.client);
-    stop_monitoring(ctx.worker, ctx.client);
+    super::stop_monitoring(ctx.worker, ctx.client);
     let client = &mut *ctx.client;
     client.select(0);
     client.set_protocol(Protocol::Resp2);
@@ -265,14 +264,6 @@ fn reset(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     ctx.reply.switch_protocol(Protocol::Resp2);
     ctx.reply.simple("RESET");
     Ok(Flow::Done)
-}
-
-/// Ends MONITOR, for RESET and for a client that leaves.
-pub fn stop_monitoring(worker: &Worker, client: &mut Client) {
-    if std::mem::take(&mut client.monitoring) {
-        client.info.set_flag(ClientFlags::MONITOR, false);
-        worker.shared.monitors.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 fn no_cluster(_: &mut EngineCtx<'_>) -> Result<Flow, Error> {

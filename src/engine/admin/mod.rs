@@ -22,9 +22,7 @@ use super::registry::{EngineCtx, EngineHandler};
 use super::worker::Flow;
 use crate::command::{Command, Error, Flags, Group, Spec};
 
-pub use config::follow_config;
-pub use connection::stop_monitoring;
-pub use monitor::{monitor_line, note_slow};
+pub use monitor::{monitor_line, note_slow, stop_monitoring};
 
 /// The version of Redis whose protocol and commands this server follows; clients choose their features by it.
 pub const REDIS_VERSION: &str = "7.2.4";

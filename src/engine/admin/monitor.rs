@@ -7,7 +7,7 @@ use crate::config::Opt;
 use crate::engine::client::{Client, ClientFlags};
 use crate::engine::registry::{EngineCtx, EngineHandler};
 use crate::engine::shared::Shared;
-use crate::engine::worker::Flow;
+use crate::engine::worker::{Flow, Worker};
 use crate::observe::SlowLogEntry;
 use crate::resp::Args;
 use std::io::Write;
@@ -24,11 +24,20 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::new(
 )];
 
 fn monitor(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
-    if !std::mem::replace(&mut ctx.client.monitoring, true) {
-        ctx.client.info.set_flag(ClientFlags::MONITOR, true);
+    let info = &ctx.client.info;
+    if !info.flags().contains(ClientFlags::MONITOR) {
+        info.set_flag(ClientFlags::MONITOR, true);
         ctx.worker.shared.monitors.fetch_add(1, Ordering::Relaxed);
     }
     super::ok(ctx)
+}
+
+/// Ends MONITOR, for RESET and for a client that leaves.
+pub fn stop_monitoring(worker: &Worker, client: &Client) {
+    if client.info.flags().contains(ClientFlags::MONITOR) {
+        client.info.set_flag(ClientFlags::MONITOR, false);
+        worker.shared.monitors.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What MONITOR shows of a request: `+1339518083.107412 [0 127.0.0.1:60866] "keys" "*"`.

@@ -26,7 +26,7 @@ const KEEPALIVE_PROBES: u32 = 3;
 
 /// A bound, listening socket. Clone it for each shard that shall accept from it.
 #[derive(Debug)]
-pub struct ListenerSocket(Socket);
+pub struct ListenerSocket(pub(super) Socket);
 
 impl ListenerSocket {
     /// `count` sockets listening on one address, among which the kernel spreads the clients (`SO_REUSEPORT`): one for

@@ -4,15 +4,15 @@
 //! where a sleep in glommio costs a dozen. When nothing happened for [`DIRECT_SLEEP_MAX`] it parks in glommio, which
 //! then runs other tasks, or sleeps until its next timer.
 //!
-//! One source of wake-ups for both: the ring polls the mailbox's eventfd, and while the shard is parked the kernel
-//! signals a second eventfd as soon as the ring has anything to say; a glommio read of that one ends the park. glommio
-//! has no call that waits for a plain descriptor; reading an eventfd as if it were a file is the same thing.
+//! Light sleep: the ring itself polls the mailbox's eventfd for it. Deep sleep: the kernel signals the mailbox's other
+//! eventfd as soon as the ring has anything to say, mail writes the same one, and a glommio read of it ends the park.
+//! glommio has no call that waits for a plain descriptor; reading an eventfd as if it were a file is the same thing.
 //!
 //! Unsafe: gives glommio a descriptor of its own, and names the mailbox's descriptor in a request.
 
 use std::future::Future;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::time::Duration;
 
 use glommio::io::BufferedFile;
@@ -23,8 +23,7 @@ use io_uring::types::Fd;
 use super::ring::Ring;
 use super::token::Token;
 use super::{Net, Sockets};
-use crate::base::eventfd::EventFd;
-use crate::base::mailbox::Mailbox;
+use crate::base::mailbox::{Depth, Mailbox};
 
 /// How long glommio's tasks and timers may be kept waiting by a shard that sleeps in its own ring.
 pub(super) const DIRECT_SLEEP_MAX: Duration = Duration::from_millis(1);
@@ -33,94 +32,80 @@ pub(super) const DIRECT_SLEEP_MAX: Duration = Duration::from_millis(1);
 const COUNTER_BYTES: usize = size_of::<u64>();
 
 pub(super) struct Parker {
-    /// Signalled by the kernel while the shard is parked.
-    park: EventFd,
-    /// The same counter as a file of glommio's.
-    park_file: BufferedFile,
-    /// The mailbox descriptor that the ring polls; none before the first sleep and after the kernel ended the poll.
-    polled: Option<RawFd>,
+    /// The eventfd of deep sleep, as a file of glommio's.
+    deep: BufferedFile,
+    /// The eventfd of light sleep.
+    light: OwnedFd,
+    /// Whether the ring polls `light`.
+    polling: bool,
 }
 
 impl Parker {
-    pub fn new(ring: &mut Ring) -> io::Result<Parker> {
-        let park = EventFd::new()?;
-        ring.register_eventfd(park.as_raw_fd())?;
-        let duplicate = park.duplicate()?.into_raw_fd();
-        // SAFETY: the duplicate is glommio's from here on.
-        let park_file = unsafe { BufferedFile::from_raw_fd(duplicate) };
-        Ok(Parker {
-            park,
-            park_file,
-            polled: None,
-        })
+    pub fn new<T>(ring: &mut Ring, mailbox: &Mailbox<T>) -> io::Result<Parker> {
+        let deep = mailbox.event(Depth::Deep);
+        ring.register_eventfd(deep.as_raw_fd())?;
+        let deep = deep.duplicate()?.into_raw_fd();
+        // SAFETY: the duplicate is glommio's alone from here on.
+        let deep = unsafe { BufferedFile::from_raw_fd(deep) };
+        Ok(Parker { deep, light: mailbox.event(Depth::Light).duplicate()?, polling: false })
     }
 
-    /// The mailbox's eventfd was written; `more` says whether the ring goes on polling it.
+    /// Mail woke the ring; `more` says whether the ring goes on looking for it.
     pub fn mail_noticed(&mut self, more: bool) {
-        if !more {
-            self.polled = None;
-        }
+        self.polling = more;
     }
 
     /// A multishot poll reports each write once, so the counter need never be read.
-    fn poll_mailbox(&mut self, ring: &mut Ring, wake_fd: RawFd) {
-        if self.polled == Some(wake_fd) {
+    fn poll_mailbox(&mut self, ring: &mut Ring) {
+        if self.polling {
             return;
         }
-        assert!(self.polled.is_none(), "a shard has one mailbox");
-        let entry = opcode::PollAdd::new(Fd(wake_fd), libc::POLLIN as u32)
+        let entry = opcode::PollAdd::new(Fd(self.light.as_raw_fd()), libc::POLLIN as u32)
             .multi(true)
             .build()
             .user_data(Token::Mail.pack());
-        // SAFETY: the kernel takes its own reference to the file behind the descriptor.
+        // SAFETY: the descriptor lives as long as the parker, which `Net` drops after its ring.
         unsafe { ring.push(&entry) };
-        self.polled = Some(wake_fd);
+        self.polling = true;
     }
 }
 
 impl Net {
     /// Submits what is queued, then waits until there is something to poll, mail, or `at_most` has passed. May return
-    /// early, and returns at once if there is something already.
+    /// early, and returns at once if there is something already. `mailbox` is the one that `new` was given.
     ///
     /// It is also the place where glommio's other tasks get their turn.
-    pub async fn sleep<T>(
-        &mut self,
-        mailbox: &Mailbox<T>,
-        at_most: Option<Duration>,
-    ) -> io::Result<()> {
+    pub async fn sleep<T>(&mut self, mailbox: &Mailbox<T>, at_most: Option<Duration>) -> io::Result<()> {
         if executor().need_preempt() {
             self.sockets.submit()?;
             yield_if_needed().await;
         }
-        self.parker
-            .poll_mailbox(&mut self.sockets.ring, mailbox.wake_fd());
-        if self.sockets.has_news() || !mailbox.prepare_to_sleep() {
+        self.parker.poll_mailbox(&mut self.sockets.ring);
+        if self.sockets.has_news() || !mailbox.prepare_to_sleep(Depth::Light) {
             return self.sockets.submit();
         }
-        let slept = self.sleep_announced(at_most).await;
-        mailbox.woke_up();
-        slept
-    }
-
-    async fn sleep_announced(&mut self, at_most: Option<Duration>) -> io::Result<()> {
         let patience = at_most.map_or(DIRECT_SLEEP_MAX, |limit| limit.min(DIRECT_SLEEP_MAX));
-        self.sockets.ring.submit_and_wait(patience)?;
+        let slept = self.sockets.ring.submit_and_wait(patience);
+        mailbox.woke_up();
+        slept?;
         let rest = at_most.map(|limit| limit.saturating_sub(patience));
-        if self.sockets.has_news() || rest == Some(Duration::ZERO) {
+        if self.sockets.has_news() || rest == Some(Duration::ZERO) || !mailbox.prepare_to_sleep(Depth::Deep) {
             return Ok(());
         }
         self.sockets.ring.notify(true);
         let parked = self.park(rest).await;
         self.sockets.ring.notify(false);
+        mailbox.woke_up();
         parked
     }
 
     /// Waits in glommio. A signal that came before the read is not lost: the eventfd counts.
     async fn park(&mut self, at_most: Option<Duration>) -> io::Result<()> {
+        // What arrived before the notification was switched on signals nothing.
         if self.sockets.has_news() || !self.sockets.ring.is_submitted() {
             return Ok(());
         }
-        let signal = self.parker.park_file.read_at(0, COUNTER_BYTES);
+        let signal = self.parker.deep.read_at(0, COUNTER_BYTES);
         let waited = match at_most {
             None => signal.await.map(drop),
             Some(limit) => timeout(limit, signal).await,
@@ -129,10 +114,7 @@ impl Net {
     }
 }
 
-async fn timeout<T>(
-    limit: Duration,
-    signal: impl Future<Output = Result<T, GlommioError<()>>>,
-) -> Result<(), GlommioError<()>> {
+async fn timeout<T>(limit: Duration, signal: impl Future<Output = Result<T, GlommioError<()>>>) -> Result<(), GlommioError<()>> {
     match glommio::timer::timeout(limit, signal).await {
         Ok(_) | Err(GlommioError::TimedOut(_)) => Ok(()),
         Err(error) => Err(error),

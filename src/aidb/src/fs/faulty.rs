@@ -299,8 +299,9 @@ impl File for FaultyFile {
         let inode = inodes.get_mut(&self.inode).expect("an open file");
         match fault {
             None => {
-                inode.durable.clone_from(&inode.bytes);
-                inode.unsynced.clear();
+                for change in std::mem::take(&mut inode.unsynced) {
+                    change.apply(&mut inode.durable);
+                }
             }
             // The pages count as clean now, and only some of them got there.
             Some(Fault::Fail | Fault::Torn) => inode.lose_unsynced(random),

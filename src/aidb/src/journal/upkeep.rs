@@ -23,6 +23,8 @@ impl Journal {
         self.reserve_ahead()?;
         if self.spare_due().is_some() {
             self.prepare_spare()?;
+            // Once for each segment also when durability asks for none: unsynced segments are held open.
+            self.request_sync();
         }
         Ok(self.rewrite_due())
     }

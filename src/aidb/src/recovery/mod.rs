@@ -5,10 +5,12 @@
 //! frame is the end of what was kept: unsynced pages reach a disk in any order, so frames behind it may look good and
 //! are cut all the same, or the result would not be a prefix of what happened.
 //!
-//! [`scan`] only reads. [`Scan::cut`] makes what it found final. Depends on `segment`, `frame`, `batch` and `fs`.
+//! [`scan`] only reads. `Scan::cut` makes what it found final. Depends on `segment`, `frame`, `batch` and `fs`.
 
+mod cut;
 mod reader;
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -71,6 +73,8 @@ pub(crate) struct Scan {
     pub closed: Vec<Closed>,
     pub bad: Option<BadPlace>,
     listing: Listing,
+    /// Frames that nothing read so far says were synced, with the segment and the offset of each.
+    unsynced: VecDeque<(Sequence, u64, u64)>,
 }
 
 /// Reads everything in the directory and hands every record to `replay`.
@@ -163,73 +167,6 @@ impl Scan {
         self.closed.last().map_or(covered, |closed| closed.number) + 1
     }
 
-    /// Makes the bad place the end of the journal, and removes what a rewrite or a crash left over.
-    ///
-    /// A crash in between leaves a directory that reads the same again.
-    pub(crate) fn cut(&mut self, fs: &dyn FileSystem, dir: &Path) -> Result<()> {
-        let remove = |path: &Path| {
-            fs.remove(path)
-                .map_err(|error| Error::io("remove", path, error))?;
-            // One by one and last to first: a gap between segments would read as a missing one.
-            fs.sync_dir(dir)
-                .map_err(|error| Error::io("fsync", dir, error))
-        };
-        // A segment without frames is what every start leaves. The first one stays, because a base wants a successor.
-        while self.closed.len() > 1
-            && self
-                .closed
-                .last()
-                .is_some_and(|closed| closed.bytes == FRAMES_AT)
-        {
-            self.closed.pop();
-        }
-        let covered = self.base.map_or(0, |base| base.number);
-        let last = self.next_number() - 1;
-        for &number in self
-            .listing
-            .segments
-            .iter()
-            .rev()
-            .filter(|&&number| number > last || number <= covered)
-        {
-            remove(&FileKind::Journal.path(dir, number))?;
-        }
-        for &number in self
-            .listing
-            .bases
-            .iter()
-            .filter(|&&number| number < covered)
-        {
-            remove(&FileKind::Base.path(dir, number))?;
-        }
-        for path in &self.listing.temporaries {
-            remove(path)?;
-        }
-        self.bad = None;
-        self.make_durable(fs, dir)
-    }
-
-    /// The last segment that stays is shortened to its last frame, and everything that was read is synced: what was
-    /// read may be in the page cache only, and from now on counts as kept.
-    fn make_durable(&self, fs: &dyn FileSystem, dir: &Path) -> Result<()> {
-        for closed in &self.closed {
-            let path = FileKind::Journal.path(dir, closed.number);
-            let file = fs
-                .open(&path)
-                .map_err(|error| Error::io("open", &path, error))?;
-            let length = file
-                .byte_len()
-                .map_err(|error| Error::io("read", &path, error))?;
-            if length > closed.bytes {
-                file.set_len(closed.bytes)
-                    .map_err(|error| Error::io("shorten", &path, error))?;
-            }
-            file.sync_data()
-                .map_err(|error| Error::io("fsync", &path, error))?;
-        }
-        Ok(())
-    }
-
     fn read_base(
         &mut self,
         fs: &dyn FileSystem,
@@ -294,6 +231,7 @@ impl Scan {
         replay: &mut Replay<'_>,
     ) -> Result<bool> {
         let segment = OpenFile::open(fs, dir, FileKind::Journal, number)?;
+        self.note_synced(segment.header.sequence);
         let mut frames = segment.frames();
         let (end, what) = loop {
             let expected = self.recovery.last + 1;
@@ -322,6 +260,8 @@ impl Scan {
                 } => {
                     self.replay_frame(&segment.path, offset, &header, payload, replay)?;
                     self.recovery.last = expected;
+                    self.unsynced.push_back((expected, number, offset));
+                    self.note_synced(header.synced);
                     self.recovery.clean = header.kind == Kind::Close;
                 }
                 Next::End { offset } => break (offset, None),
@@ -348,6 +288,16 @@ impl Scan {
             number,
         });
         Ok(false)
+    }
+
+    fn note_synced(&mut self, synced: Sequence) {
+        while self
+            .unsynced
+            .front()
+            .is_some_and(|&(sequence, ..)| sequence <= synced)
+        {
+            self.unsynced.pop_front();
+        }
     }
 
     fn replay_frame(

@@ -58,7 +58,7 @@ pub fn open(dir: &Path, options: Options) -> Result<(DB, Map, Recovery), Error> 
 pub fn random_batch(random: &mut fastrand::Rng) -> WriteBatch {
     let mut batch = WriteBatch::new();
     for _ in 0..random.usize(1..=5) {
-        let key = format!("{}{}", ["a", "ab", "b"][random.usize(..3)], random.u8(..20));
+        let key = format!("{}{}", ["a", "ab", "b"][random.usize(..3)], random.u8(..8));
         match random.u8(..12) {
             0 => batch.delete(key.as_bytes()),
             1 => batch.delete_prefix(key.as_bytes()),

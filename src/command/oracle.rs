@@ -1,0 +1,113 @@
+//! The handlers against redis-server: random requests, equal answers; and what the commands say of themselves.
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+
+use super::testing::Harness;
+use crate::resp::Protocol;
+use common::generator::{Compare, Generator, Request};
+use common::redis::RedisServer;
+use common::resp::{Answer, Client, Reply};
+use common::rng::Rng;
+use std::collections::BTreeMap;
+
+/// Requests of one run; the environment variable asks for more.
+const REQUESTS: usize = 20_000;
+
+#[test]
+fn answers_are_those_of_redis_in_resp2() {
+    compare(Protocol::Resp2);
+}
+
+#[test]
+fn answers_are_those_of_redis_in_resp3() {
+    compare(Protocol::Resp3);
+}
+
+fn compare(protocol: Protocol) {
+    let requests = std::env::var("AIKV_ORACLE_REQUESTS")
+        .map_or(REQUESTS, |text| text.parse().expect("a number"));
+    let mut generator = Generator::new(Rng::seed_from_env("AIKV_ORACLE_SEED"), |name| {
+        let command = name.split(' ').next();
+        name == "select" || super::families().any(|c| Some(c.spec.name) == command)
+    });
+    let server = RedisServer::start();
+    let mut pair = Pair {
+        redis: server.client(),
+        ours: Harness::new(),
+        recent: Vec::new(),
+    };
+    if protocol == Protocol::Resp3 {
+        pair.redis.call(&["HELLO", "3"]);
+        pair.ours.protocol = Protocol::Resp3;
+    }
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for _ in 0..requests {
+        let request = generator.request();
+        let answer = pair.check(&request);
+        if let (Compare::Dump, Reply::Bulk(dump)) = (request.compare, &answer.reply) {
+            generator.learn_dump(dump);
+        }
+        let name = String::from_utf8_lossy(&request.args[0]).to_lowercase();
+        *counts.entry(name).or_default() += 1;
+    }
+    println!("compared: {counts:?}");
+}
+
+struct Pair {
+    redis: Client,
+    ours: Harness,
+    /// The last requests, to show what led to a difference.
+    recent: Vec<String>,
+}
+
+impl Pair {
+    /// Sends a request to both and returns the answer they agree on.
+    fn check(&mut self, request: &Request) -> Answer {
+        const RECENT: usize = 60;
+        if self.recent.len() == RECENT {
+            self.recent.remove(0);
+        }
+        self.recent.push(request.to_string());
+        let theirs = self.redis.call(&request.args);
+        let ours = Answer::from_bytes(self.run(&request.args));
+        let agree = match (request.compare, &theirs.reply, &ours.reply) {
+            (Compare::Dump, Reply::Bulk(theirs), Reply::Bulk(ours)) => {
+                theirs == ours || self.same_value(theirs, ours)
+            }
+            _ => request.compare.agree(&theirs, &ours),
+        };
+        assert!(
+            agree,
+            "a difference in {request}\n  redis: {theirs}\n  ours:  {ours}\nafter\n  {}",
+            self.recent.join("\n  ")
+        );
+        theirs
+    }
+
+    fn run(&mut self, args: &[Vec<u8>]) -> Vec<u8> {
+        if args[0].eq_ignore_ascii_case(b"select") {
+            let db = String::from_utf8_lossy(&args[1]).parse();
+            self.ours.db = db.expect("the generator selects databases that exist");
+            return b"+OK\r\n".to_vec();
+        }
+        self.ours.run(args)
+    }
+
+    /// Whether each server makes the same string of the other's serialization as of its own.
+    fn same_value(&mut self, theirs: &[u8], ours: &[u8]) -> bool {
+        let key = b"restored".as_slice();
+        let mut strings = Vec::new();
+        for dump in [theirs, ours] {
+            let restore = [b"RESTORE", key, b"0", dump, b"REPLACE"];
+            strings.push(self.redis.call(&restore).raw);
+            strings.push(self.redis.call(&[b"GET", key]).raw);
+            strings.push(self.ours.run(&restore));
+            strings.push(self.ours.run(&[b"GET", key]));
+        }
+        self.redis.call(&[b"DEL", key]);
+        self.ours.run(&[b"DEL", key]);
+        let (first, rest) = strings.split_at(2);
+        rest.chunks(2).all(|pair| pair == first)
+    }
+}

@@ -1,0 +1,100 @@
+//! Runs commands against a keyspace of their own, without a server: for tests of handlers.
+
+use super::ctx::{Ctx, Handler};
+use super::error::Error;
+use super::families;
+use super::spec::Command;
+use crate::base::clock;
+use crate::keyspace::{Keyspace, Txn, TxnBuffers};
+use crate::resp::{Args, Protocol, Reply, RespWriter};
+
+const DATABASES: usize = 16;
+const STRING_LEN_MAX: usize = 512 << 20;
+
+pub struct Harness {
+    pub keyspace: Keyspace,
+    pub protocol: Protocol,
+    /// The selected logical database.
+    pub db: usize,
+    buffers: TxnBuffers,
+    rng: fastrand::Rng,
+}
+
+impl Harness {
+    pub fn new() -> Self {
+        Self {
+            keyspace: Keyspace::new(DATABASES),
+            protocol: Protocol::Resp2,
+            db: 0,
+            buffers: TxnBuffers::default(),
+            rng: fastrand::Rng::with_seed(1),
+        }
+    }
+
+    /// Admits and runs a request; its changes stay. Returns the reply's bytes.
+    pub fn run<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Vec<u8> {
+        self.run_at(args, clock::unix_ms(), false)
+    }
+
+    /// Runs a request and takes it back.
+    pub fn run_and_roll_back<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Vec<u8> {
+        self.run_at(args, clock::unix_ms(), true)
+    }
+
+    /// Runs words that are separated by blanks.
+    pub fn line(&mut self, line: &str) -> String {
+        let args: Vec<&str> = line.split(' ').collect();
+        String::from_utf8_lossy(&self.run(&args)).into_owned()
+    }
+
+    fn run_at<A: AsRef<[u8]>>(&mut self, args: &[A], now_ms: i64, roll_back: bool) -> Vec<u8> {
+        let slices: Vec<&[u8]> = args.iter().map(AsRef::as_ref).collect();
+        let args = Args::from_slices(&slices);
+        let mut out = Vec::new();
+        let result = admit(args).and_then(|handler| {
+            let db = self.keyspace.physical(self.db);
+            let mut ctx = Ctx {
+                txn: Txn::new(&self.keyspace, &mut self.buffers, db, now_ms),
+                args,
+                reply: &mut RespWriter::new(&mut out, self.protocol),
+                string_len_max: STRING_LEN_MAX,
+                rng: &mut self.rng,
+            };
+            let result = handler(&mut ctx);
+            assert_eq!(ctx.txn.db(), db, "a handler comes back to its database");
+            if roll_back || result.is_err() {
+                ctx.txn.rollback();
+            } else {
+                ctx.txn.finish();
+            }
+            result
+        });
+        if let Err(error) = result {
+            assert!(out.is_empty(), "a handler that fails has not answered");
+            RespWriter::new(&mut out, self.protocol).error(&error.line());
+        }
+        out
+    }
+}
+
+/// The handler of a request that names a command and has as many arguments as it takes.
+fn admit(args: Args<'_>) -> Result<Handler, Error> {
+    let named = |command: &&Command<Handler>, name: &str| command.spec.name == name;
+    let name = String::from_utf8_lossy(&args[0]).to_lowercase();
+    let command = families().find(|command| named(command, &name));
+    let mut command = command.ok_or(Error::text("ERR unknown command"))?;
+    if command.spec.container && args.len() > 1 {
+        let sub = String::from_utf8_lossy(&args[1]).into_owned();
+        let full = format!("{name}|{}", sub.to_lowercase());
+        let mut subcommands = command.subcommands.iter();
+        let found = subcommands.find(|command| named(command, &full));
+        command = found.ok_or_else(|| Error::UnknownSubcommand {
+            sub: sub.into(),
+            command: name.to_uppercase().into(),
+        })?;
+    }
+    match command.run {
+        Some(handler) if command.spec.arity_fits(args.len()) => Ok(handler),
+        _ => Err(Error::WrongArity(command.spec.name.into())),
+    }
+}

@@ -1,0 +1,488 @@
+//! Random requests over few keys, with how to compare two servers' answers to them.
+//!
+//! Most requests are right; some have an argument too many, too few or a wrong one. No request depends on a time that
+//! is near: times to live are long, or over at once.
+
+use super::resp::{Answer, Reply};
+use super::rng::Rng;
+
+type Args = Vec<Vec<u8>>;
+
+/// How two answers to the same request have to agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// Byte for byte.
+    Exact,
+    /// As arrays in any order, also nested.
+    Unordered,
+    /// As integers that may differ by so much.
+    Near(i64),
+    /// Both null, or both a string.
+    Kind,
+    /// As two serializations of the same value, which the caller compares by restoring them.
+    Dump,
+}
+
+impl Compare {
+    /// Whether the answers agree. Two different dumps do not.
+    pub fn agree(self, a: &Answer, b: &Answer) -> bool {
+        if a.raw == b.raw {
+            return true;
+        }
+        match (self, &a.reply, &b.reply) {
+            (Compare::Unordered, a, b) => sorted(a) == sorted(b),
+            (Compare::Near(most), Reply::Integer(a), Reply::Integer(b)) => {
+                // Negative answers are codes, not times.
+                *a >= 0 && *b >= 0 && a.abs_diff(*b) <= most.unsigned_abs()
+            }
+            (Compare::Kind, Reply::Bulk(_), Reply::Bulk(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+fn sorted(reply: &Reply) -> Reply {
+    match reply {
+        Reply::Array(items) => {
+            let mut items: Vec<Reply> = items.iter().map(sorted).collect();
+            items.sort_by_key(|item| format!("{item:?}"));
+            Reply::Array(items)
+        }
+        other => other.clone(),
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub args: Args,
+    pub compare: Compare,
+}
+
+impl std::fmt::Display for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const SHOWN_BYTES: usize = 80;
+        for arg in &self.args {
+            let shown = &arg[..arg.len().min(SHOWN_BYTES)];
+            write!(f, "\"{}\"", shown.escape_ascii())?;
+            if arg.len() > SHOWN_BYTES {
+                write!(f, "({} bytes)", arg.len())?;
+            }
+            write!(f, " ")?;
+        }
+        Ok(())
+    }
+}
+
+/// A command that the generator knows.
+struct Shape {
+    name: &'static str,
+    compare: Compare,
+    /// How often it is chosen, relative to the others.
+    weight: usize,
+    args: fn(&mut Generator, &mut Args),
+}
+
+pub struct Generator {
+    rng: Rng,
+    /// Serializations that a server has answered with, to restore from.
+    dumps: Vec<Vec<u8>>,
+    weight_total: usize,
+    allowed: Vec<&'static Shape>,
+}
+
+impl Generator {
+    /// A generator of the commands for which `allowed` says yes.
+    pub fn new(seed: u64, allowed: impl Fn(&str) -> bool) -> Self {
+        let allowed: Vec<_> = SHAPES.iter().filter(|shape| allowed(shape.name)).collect();
+        Self {
+            rng: Rng::new(seed),
+            dumps: Vec::new(),
+            weight_total: allowed.iter().map(|shape| shape.weight).sum(),
+            allowed,
+        }
+    }
+
+    /// The names of all commands that a generator knows.
+    pub fn commands() -> impl Iterator<Item = &'static str> {
+        SHAPES.iter().map(|shape| shape.name)
+    }
+
+    pub fn request(&mut self) -> Request {
+        const BROKEN_ONE_IN: usize = 30;
+        let mut at = self.rng.below(self.weight_total);
+        let mut shapes = self.allowed.iter();
+        let shape = loop {
+            let shape = shapes.next().expect("the weights add up");
+            if at < shape.weight {
+                break *shape;
+            }
+            at -= shape.weight;
+        };
+        let mut args = Args::new();
+        args.extend(shape.name.split(' ').map(Vec::from));
+        (shape.args)(self, &mut args);
+        if self.rng.one_in(2) {
+            args[0].make_ascii_uppercase();
+        }
+        if self.rng.one_in(BROKEN_ONE_IN) {
+            self.corrupt(&mut args);
+        }
+        Request {
+            args,
+            compare: shape.compare,
+        }
+    }
+
+    /// Remembers a serialized value for RESTORE.
+    pub fn learn_dump(&mut self, dump: &[u8]) {
+        const KEPT: usize = 16;
+        if self.dumps.len() < KEPT {
+            self.dumps.push(dump.to_vec());
+        } else {
+            let at = self.rng.below(KEPT);
+            self.dumps[at] = dump.to_vec();
+        }
+    }
+
+    fn corrupt(&mut self, args: &mut Args) {
+        let fixed = if args[0].eq_ignore_ascii_case(b"object") {
+            2
+        } else {
+            1
+        };
+        match self.rng.below(3) {
+            0 if args.len() > fixed => {
+                args.pop();
+            }
+            1 => args.push(self.junk()),
+            _ if args.len() > fixed => {
+                let at = fixed + self.rng.below(args.len() - fixed);
+                args[at] = self.junk();
+            }
+            _ => {}
+        }
+    }
+
+    /// No small positive number is among it: as a time to live that would run out during the test.
+    fn junk(&mut self) -> Vec<u8> {
+        const JUNK: &[&str] = &[
+            "-1",
+            "0",
+            "",
+            "abc",
+            "1.5",
+            "-5",
+            " 1",
+            "9223372036854775807",
+            "9223372036854775808",
+            "-9223372036854775808",
+            "-9223372036854775809",
+            "18446744073709551615",
+            "9223372036854775",
+            "nx",
+            "get",
+            "\u{0}",
+        ];
+        self.rng.pick(JUNK).into()
+    }
+
+    fn key(&mut self) -> Vec<u8> {
+        const KEYS: &[&str] = &[
+            "k1",
+            "k2",
+            "k3",
+            "k4",
+            "a-key-of-more-than-sixteen-bytes",
+            "k*[\u{0}]",
+        ];
+        self.rng.pick(KEYS).into()
+    }
+
+    fn int(&mut self) -> Vec<u8> {
+        const EDGES: &[&str] = &[
+            "0",
+            "-1",
+            "9223372036854775807",
+            "-9223372036854775808",
+            "9223372036854775806",
+            "9999",
+            "10000",
+            "127",
+            "128",
+            "-129",
+            "32768",
+            "2147483648",
+            "-2147483649",
+        ];
+        if self.rng.one_in(3) {
+            self.rng.pick(EDGES).into()
+        } else {
+            number(self.rng.between(-300, 300))
+        }
+    }
+
+    fn value(&mut self) -> Vec<u8> {
+        const TEXTS: &[&str] = &[
+            "",
+            "text",
+            "foobar",
+            "barfoo",
+            "ohmytext",
+            "mynewtext",
+            "007",
+            "-0",
+            "+5",
+            " 12",
+            "12 ",
+            "3.0e3",
+            "1.5",
+            "0x10",
+            "\u{0}\u{1}",
+            "inf",
+            "nan",
+            "0.1",
+            "\r\n",
+        ];
+        match self.rng.below(10) {
+            0..4 => self.int(),
+            4..7 => self.rng.pick(TEXTS).into(),
+            7 => {
+                let len = self.rng.below(100);
+                (0..len).map(|_| self.rng.next() as u8).collect()
+            }
+            8 => {
+                // Around the lengths at which encodings change: 20, 44, chunks of 1,024 from 4,096 on.
+                let lens = [20, 21, 44, 45, 63, 64, 1023, 4095, 4096, 4097, 9000];
+                let len = lens[self.rng.below(lens.len())];
+                let alphabet = if self.rng.one_in(2) { 2 } else { 256 };
+                (0..len)
+                    .map(|_| b'a'.wrapping_add(self.rng.below(alphabet) as u8))
+                    .collect()
+            }
+            _ => {
+                let len = self.rng.below(30);
+                (0..len).map(|_| b'a' + self.rng.below(3) as u8).collect()
+            }
+        }
+    }
+
+    fn float(&mut self) -> Vec<u8> {
+        const FLOATS: &[&str] = &[
+            "0.1", "-0.1", "3.0e3", "1e17", "1e-5", "inf", "-inf", "nan", "abc", "1e400", "5.0",
+            "  1", "1 ", "1e4932", "0x1p3", ".5", "5.", "-0", "",
+        ];
+        match self.rng.below(3) {
+            0 => self.rng.pick(FLOATS).into(),
+            1 => self.int(),
+            _ => {
+                let (whole, part) = (self.rng.between(-100, 100), self.rng.below(100_000));
+                format!("{whole}.{part}").into()
+            }
+        }
+    }
+
+    /// Appends each word in some of the cases.
+    fn maybe(&mut self, args: &mut Args, one_in: usize, words: &[&str]) {
+        for word in words {
+            if self.rng.one_in(one_in) {
+                args.push(self.in_some_case(word));
+            }
+        }
+    }
+
+    fn in_some_case(&mut self, word: &str) -> Vec<u8> {
+        if self.rng.one_in(2) {
+            word.to_ascii_uppercase().into()
+        } else {
+            word.into()
+        }
+    }
+
+    /// `ex seconds` and its like.
+    fn expiry(&mut self, args: &mut Args) {
+        let (word, time) = match self.rng.below(4) {
+            0 => ("ex", self.seconds()),
+            1 => ("px", self.milliseconds()),
+            2 => ("exat", self.unix_seconds()),
+            _ => ("pxat", self.unix_milliseconds()),
+        };
+        args.push(self.in_some_case(word));
+        args.push(time);
+    }
+
+    fn seconds(&mut self) -> Vec<u8> {
+        match self.rng.below(8) {
+            0 => self.junk(),
+            1 => number(-self.rng.between(1, 1000)),
+            _ => number(self.rng.between(10_000, 1_000_000_000)),
+        }
+    }
+
+    fn milliseconds(&mut self) -> Vec<u8> {
+        match self.rng.below(8) {
+            0 => self.junk(),
+            1 => number(-self.rng.between(1, 1000)),
+            _ => number(self.rng.between(10_000_000, 1_000_000_000_000)),
+        }
+    }
+
+    fn unix_seconds(&mut self) -> Vec<u8> {
+        match self.rng.below(8) {
+            0 => self.junk(),
+            1 => number(self.rng.between(1, 1_500_000_000)),
+            _ => number(self.rng.between(5_000_000_000, 9_000_000_000)),
+        }
+    }
+
+    fn unix_milliseconds(&mut self) -> Vec<u8> {
+        match self.rng.below(8) {
+            0 => self.junk(),
+            1 => number(self.rng.between(1, 1_500_000_000_000)),
+            _ => number(self.rng.between(5_000_000_000_000, 9_000_000_000_000)),
+        }
+    }
+
+    fn index(&mut self) -> Vec<u8> {
+        if self.rng.one_in(20) {
+            return self.int();
+        }
+        number(self.rng.between(-12, 12))
+    }
+
+    fn keys(&mut self, args: &mut Args, most: usize) {
+        for _ in 0..=self.rng.below(most) {
+            args.push(self.key());
+        }
+    }
+}
+
+fn number(value: i64) -> Vec<u8> {
+    value.to_string().into()
+}
+
+const fn shape(name: &'static str, weight: usize, args: fn(&mut Generator, &mut Args)) -> Shape {
+    Shape {
+        name,
+        compare: Compare::Exact,
+        weight,
+        args,
+    }
+}
+
+const fn compared(compare: Compare, shape: Shape) -> Shape {
+    Shape { compare, ..shape }
+}
+
+static SHAPES: &[Shape] = &[
+    shape("get", 30, |g, args| args.push(g.key())),
+    shape("set", 30, |g, args| {
+        args.push(g.key());
+        args.push(g.value());
+        if g.rng.one_in(3) {
+            g.maybe(args, 6, &["nx", "xx", "get", "keepttl"]);
+            if g.rng.one_in(2) {
+                g.expiry(args);
+            }
+            g.maybe(args, 6, &["get", "nx", "keepttl", "persist"]);
+            if g.rng.one_in(12) {
+                g.expiry(args);
+            }
+        }
+    }),
+    shape("setnx", 3, |g, args| {
+        args.push(g.key());
+        args.push(g.value());
+    }),
+    shape("setex", 3, |g, args| {
+        args.push(g.key());
+        args.push(g.seconds());
+        args.push(g.value());
+    }),
+    shape("psetex", 3, |g, args| {
+        args.push(g.key());
+        args.push(g.milliseconds());
+        args.push(g.value());
+    }),
+    shape("getex", 6, |g, args| {
+        args.push(g.key());
+        g.maybe(args, 4, &["persist"]);
+        if g.rng.one_in(2) {
+            g.expiry(args);
+        }
+        g.maybe(args, 10, &["persist", "keepttl", "nx"]);
+    }),
+    shape("getdel", 4, |g, args| args.push(g.key())),
+    shape("getset", 4, |g, args| {
+        args.push(g.key());
+        args.push(g.value());
+    }),
+    shape("mget", 4, |g, args| g.keys(args, 4)),
+    shape("mset", 4, |g, args| {
+        for _ in 0..=g.rng.below(3) {
+            args.push(g.key());
+            args.push(g.value());
+        }
+    }),
+    shape("msetnx", 3, |g, args| {
+        for _ in 0..=g.rng.below(3) {
+            args.push(g.key());
+            args.push(g.value());
+        }
+    }),
+    shape("append", 6, |g, args| {
+        args.push(g.key());
+        args.push(g.value());
+    }),
+    shape("strlen", 4, |g, args| args.push(g.key())),
+    shape("setrange", 6, |g, args| {
+        args.push(g.key());
+        args.push(match g.rng.below(12) {
+            0 => g.junk(),
+            1 => b"536870912".into(),
+            2 => b"536870911".into(),
+            3 => number(g.rng.between(1000, 9000)),
+            _ => number(g.rng.between(-2, 40)),
+        });
+        // A byte at the last allowed offset would make half a gigabyte.
+        let at_the_limit = args[2] == b"536870911";
+        args.push(if at_the_limit {
+            b"xy".into()
+        } else {
+            g.value()
+        });
+    }),
+    shape("getrange", 6, |g, args| {
+        args.push(g.key());
+        args.push(g.index());
+        args.push(g.index());
+    }),
+    shape("substr", 2, |g, args| {
+        args.push(g.key());
+        args.push(g.index());
+        args.push(g.index());
+    }),
+    shape("incr", 6, |g, args| args.push(g.key())),
+    shape("decr", 6, |g, args| args.push(g.key())),
+    shape("incrby", 6, |g, args| {
+        args.push(g.key());
+        args.push(g.int());
+    }),
+    shape("decrby", 6, |g, args| {
+        args.push(g.key());
+        args.push(g.int());
+    }),
+    shape("incrbyfloat", 8, |g, args| {
+        args.push(g.key());
+        args.push(g.float());
+    }),
+    shape("lcs", 2, |g, args| {
+        args.push(g.key());
+        args.push(g.key());
+        g.maybe(args, 4, &["len", "idx"]);
+        if g.rng.one_in(3) {
+            args.push(g.in_some_case("minmatchlen"));
+            args.push(g.index());
+        }
+        g.maybe(args, 4, &["withmatchlen", "idx"]);
+    }),
+];
