@@ -1,3 +1,6 @@
 //! The base layer.
 
+pub mod float;
+pub mod glob;
+mod natural;
 pub mod number;
