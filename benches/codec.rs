@@ -93,10 +93,10 @@ fn encode(criterion: &mut Criterion) {
     bench("ok_dyn", |writer| black_box(writer as &mut dyn Reply).ok());
     bench("integer_small", |writer| writer.integer(black_box(7)));
     bench("integer_large", |writer| {
-        writer.integer(black_box(1_234_567_890))
+        writer.integer(black_box(1_234_567_890));
     });
     bench("bulk_16", |writer| {
-        writer.bulk(black_box(b"0123456789abcdef"))
+        writer.bulk(black_box(b"0123456789abcdef"));
     });
     bench("bulk_256", |writer| writer.bulk(black_box(&[b'x'; 256])));
     bench("double_integral", |writer| writer.double(black_box(42.0)));

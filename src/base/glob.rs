@@ -124,10 +124,12 @@ mod tests {
             ("a\\", &["a\\"], &["a"]),
             ("*a*b", &["ab", "aab", "abab"], &["ba", "aba"]),
         ] {
-            yes.iter()
-                .for_each(|text| check(pattern, text, Case::Sensitive, true));
-            no.iter()
-                .for_each(|text| check(pattern, text, Case::Sensitive, false));
+            for text in yes {
+                check(pattern, text, Case::Sensitive, true);
+            }
+            for text in no {
+                check(pattern, text, Case::Sensitive, false);
+            }
         }
         check("HeL[K-M]o", "hello", Case::Ignored, true);
         check("HeL[K-M]o", "hello", Case::Sensitive, false);

@@ -1,6 +1,7 @@
 //! Natural numbers of any size: just what exact conversions between decimal and binary need.
 
 use std::cmp::Ordering;
+use std::fmt::Write;
 
 /// Limbs from the lowest to the highest; the highest is not 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +102,7 @@ impl Natural {
         }
         let mut text = groups.pop().unwrap_or(0).to_string();
         for group in groups.iter().rev() {
-            text += &format!("{group:0LIMB_TEN_DIGITS$}");
+            write!(text, "{group:0LIMB_TEN_DIGITS$}").expect("a string takes any text");
         }
         text
     }

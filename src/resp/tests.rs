@@ -51,7 +51,9 @@ fn encode(requests: &[Vec<Vec<u8>>]) -> Vec<u8> {
     let mut writer = RespWriter::new(&mut bytes, Protocol::Resp2);
     for request in requests {
         writer.array(request.len());
-        request.iter().for_each(|arg| writer.bulk(arg));
+        for arg in request {
+            writer.bulk(arg);
+        }
     }
     bytes
 }
@@ -111,7 +113,9 @@ proptest! {
         let mut line = Vec::new();
         for word in &words {
             line.push(b'"');
-            word.iter().for_each(|byte| line.extend(format!("\\x{byte:02x}").bytes()));
+            for byte in word {
+                line.extend(format!("\\x{byte:02x}").bytes());
+            }
             line.extend(b"\" ");
         }
         line.push(b'\n');
