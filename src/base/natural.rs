@@ -77,6 +77,16 @@ impl Natural {
     /// not come out even; and the power of two by which they are too large.
     pub(super) fn divide(mut self, mut divisor: Self) -> (u128, i32) {
         const BITS: i32 = 67;
+        if let [divisor] = divisor.0[..] {
+            let shift = (BITS as usize + LIMB_BITS).saturating_sub(self.bit_len());
+            self.shift_left(shift);
+            let remainder = self.divide_small(divisor);
+            let (quotient, below) = self.top_bits();
+            return (
+                quotient | u128::from(remainder != 0),
+                below as i32 - shift as i32,
+            );
+        }
         let shift = divisor.bit_len() as i32 - self.bit_len() as i32;
         if shift > 0 {
             self.shift_left(shift as usize);
