@@ -5,6 +5,8 @@
 
 pub mod clock;
 pub mod eventfd;
+pub mod float;
 pub mod glob;
 pub mod mailbox;
+mod natural;
 pub mod number;

@@ -25,7 +25,8 @@
 //! **One count per hold.** Every hold of a key lock is one count in its stripe of the keyspace:
 //! raised after the hold is in the table and before it is granted, lowered after it left the table.
 //! A direct hand-over passes the count on. So a plain command that sees zero under the stripe's
-//! mutex knows that no granted lock covers its key.
+//! mutex knows that no granted lock covers its key. A command that is under that mutex already may
+//! finish beside a grant: all data is touched under its stripe's mutex, by lock holders too.
 //!
 //! **Order of the mutexes.** A request's mutex, then a stripe's mutex, then the lock table. No guard
 //! of the table is held across a call to the [`LockHost`], and no request's mutex is taken under a

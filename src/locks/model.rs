@@ -17,7 +17,9 @@ mod simulation;
 #[path = "state.rs"]
 mod state;
 
+mod handover;
 mod harness;
+mod suspension;
 mod sync;
 
 use std::sync::Arc;
@@ -27,7 +29,7 @@ use simulation::{Plan, World};
 
 #[test]
 fn two_shards_over_two_keys() {
-    check(Plan {
+    simulate(Plan {
         shards: 2,
         tasks_per_shard: 2,
         rounds: 2,
@@ -40,7 +42,7 @@ fn two_shards_over_two_keys() {
 
 #[test]
 fn three_shards_over_three_keys() {
-    check(Plan {
+    simulate(Plan {
         shards: 3,
         tasks_per_shard: 2,
         rounds: 2,
@@ -53,7 +55,7 @@ fn three_shards_over_three_keys() {
 
 #[test]
 fn mostly_the_gate() {
-    check(Plan {
+    simulate(Plan {
         shards: 3,
         tasks_per_shard: 2,
         rounds: 2,
@@ -69,9 +71,13 @@ const PCT_SCHEDULES: usize = 1_500;
 /// How many untimely switches a fault may need to show under the second scheduler.
 const PCT_DEPTH: usize = 4;
 
-fn check(plan: Plan) {
-    shuttle::check_random(move || run(plan), RANDOM_SCHEDULES);
-    shuttle::check_pct(move || run(plan), PCT_SCHEDULES, PCT_DEPTH);
+fn check(scenario: impl Fn() + Send + Sync + Copy + 'static) {
+    shuttle::check_random(scenario, RANDOM_SCHEDULES);
+    shuttle::check_pct(scenario, PCT_SCHEDULES, PCT_DEPTH);
+}
+
+fn simulate(plan: Plan) {
+    check(move || run(plan));
 }
 
 fn run(plan: Plan) {

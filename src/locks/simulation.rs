@@ -147,17 +147,17 @@ impl LockHost for Site {
 
 /// How many are in a place; below zero: one who must be alone.
 #[derive(Default)]
-struct Presence(AtomicI64);
+pub(super) struct Presence(AtomicI64);
 
 impl Presence {
-    fn come(&self, mode: Mode) {
+    pub(super) fn come(&self, mode: Mode) {
         match mode {
             Mode::Shared => assert!(self.0.fetch_add(1, SeqCst) >= 0, "shared beside exclusive"),
             Mode::Exclusive => assert_eq!(self.0.swap(-1, SeqCst), 0, "exclusive beside others"),
         }
     }
 
-    fn go(&self, mode: Mode) {
+    pub(super) fn go(&self, mode: Mode) {
         match mode {
             Mode::Shared => assert!(self.0.fetch_sub(1, SeqCst) > 0),
             Mode::Exclusive => assert_eq!(self.0.swap(0, SeqCst), -1),

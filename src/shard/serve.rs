@@ -23,7 +23,8 @@ pub async fn serve(
     shard: u32,
     listeners: Vec<ListenerSocket>,
 ) -> Result<(), String> {
-    let mut net = Net::new(NetConfig::default()).map_err(|error| error.to_string())?;
+    let mailbox = &shared.host.mailboxes[shard as usize];
+    let mut net = Net::new(NetConfig::default(), mailbox).map_err(|error| error.to_string())?;
     let listeners = listeners.into_iter().map(|socket| net.listen(socket)).collect();
     let mut state = Shard::new(shared, shard, listeners);
     state.set_keepalive(&net);
