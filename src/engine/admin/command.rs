@@ -1,7 +1,7 @@
 //! COMMAND: the table of commands as clients ask for it.
 
 use super::{ANYTIME, help, help_spec, is};
-use crate::base::glob;
+use crate::base::glob::{self, Case};
 use crate::command::{Begin, Command, Error, Find, Flags, Group, KeySpec, Spec};
 use crate::engine::registry::{EngineCtx, EngineHandler, Entry, Registry, Run};
 use crate::engine::worker::Flow;
@@ -345,7 +345,7 @@ impl NameFilter<'_> {
             Self::Module => false,
             Self::Category(name) => categories(entry).iter().any(|known| is(name, &known[1..])),
             Self::Pattern(pattern) => {
-                glob::matches(&pattern.to_ascii_lowercase(), entry.spec.name.as_bytes())
+                glob::matches(pattern, entry.spec.name.as_bytes(), Case::Ignored)
             }
         }
     }

@@ -15,10 +15,17 @@ mod command;
 mod command_keys;
 mod config;
 mod connection;
+mod debug;
+mod info;
+mod latency;
+mod latency_graph;
+mod memory;
 mod monitor;
+mod server;
+mod slowlog;
 mod wait;
 
-use super::registry::{EngineCtx, EngineHandler};
+use super::registry::{EngineCtx, EngineHandler, Run};
 use super::worker::Flow;
 use crate::command::{Command, Error, Flags, Group, Spec};
 
@@ -34,11 +41,20 @@ pub fn families() -> impl Iterator<Item = &'static Command<EngineHandler>> {
         client::COMMANDS,
         command::COMMANDS,
         config::COMMANDS,
+        info::COMMANDS,
+        latency::COMMANDS,
         monitor::COMMANDS,
+        server::COMMANDS,
+        slowlog::COMMANDS,
         wait::COMMANDS,
     ]
     .into_iter()
     .flatten()
+}
+
+/// The families that also hold data commands.
+pub fn mixed_families() -> impl Iterator<Item = &'static Command<Run>> {
+    [debug::COMMANDS, memory::COMMANDS].into_iter().flatten()
 }
 
 /// The flags that the families share.
