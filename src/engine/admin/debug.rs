@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 pub static COMMANDS: &[Command<Run>] = &[Command::container(
     spec("debug", -2, "A container for debugging commands"),
     &[
-        sub("debug|sleep", 3, "Answer after some seconds; only this client waits", sleep),
+        sub("debug|sleep", 3, "A container for debugging commands", sleep),
         sub("debug|set-active-expire", 3, "Turn the search for expired keys on or off", expire),
         Command::new(
             spec("debug|object", 3, "Show how the value of a key is kept")

@@ -68,14 +68,14 @@ const fn help_spec(name: &'static str, group: Group, since: &'static str) -> Spe
     Spec::new(name, 2, group, ANYTIME).docs(
         since,
         "O(1)",
-        "Returns helpful text about the different subcommands.",
+        "Show helpful text about the different subcommands",
     )
 }
 
 /// Answers HELP as Redis lays it out.
 fn help(ctx: &mut EngineCtx<'_>, command: &str, lines: &[&str]) -> Result<Flow, Error> {
     let first = format!("{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
-    let last = ["HELP", "    Print this help."];
+    let last = ["HELP", "    Prints this help."];
     ctx.reply.array(1 + lines.len() + last.len());
     ctx.reply.simple(&first);
     for line in lines.iter().chain(&last) {

@@ -1,6 +1,6 @@
 //! SLOWLOG: the commands that took long.
 
-use super::{ADMIN, error, help, help_spec, ok, text};
+use super::{ANYTIME, error, help, help_spec, ok, text};
 use crate::base::number::parse_i64;
 use crate::command::{Command, Error, Flags, Group, Spec};
 use crate::engine::registry::{EngineCtx, EngineHandler};
@@ -16,7 +16,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
     ),
     &[
         Command::new(
-            Spec::new("slowlog|get", -2, Group::Server, ADMIN)
+            Spec::new("slowlog|get", -2, Group::Server, OPERATOR)
                 .docs(
                     "2.2.12",
                     "O(N) where N is the number of entries returned",
@@ -26,7 +26,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
             get,
         ),
         Command::new(
-            Spec::new("slowlog|len", 2, Group::Server, ADMIN)
+            Spec::new("slowlog|len", 2, Group::Server, OPERATOR)
                 .docs("2.2.12", "O(1)", "Get the slow log's length")
                 .tips(&[
                     "request_policy:all_nodes",
@@ -36,7 +36,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
             len,
         ),
         Command::new(
-            Spec::new("slowlog|reset", 2, Group::Server, ADMIN)
+            Spec::new("slowlog|reset", 2, Group::Server, OPERATOR)
                 .docs(
                     "2.2.12",
                     "O(N) where N is the number of entries in the slowlog",
@@ -49,6 +49,8 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
     ],
 )];
 
+/// Scripts may look too.
+const OPERATOR: Flags = ANYTIME.union(Flags::ADMIN);
 /// Entries that SLOWLOG GET shows unasked.
 const SHOWN: usize = 10;
 

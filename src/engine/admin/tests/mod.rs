@@ -1,3 +1,4 @@
 //! The commands of this folder against a server without sockets.
 
+mod oracle;
 mod session;
