@@ -340,7 +340,9 @@ impl NameFilter<'_> {
         match self {
             Self::None => true,
             Self::Module => false,
-            Self::Category(name) => categories(entry.spec).iter().any(|known| is(name, &known[1..])),
+            Self::Category(name) => categories(entry.spec)
+                .iter()
+                .any(|known| is(name, &known[1..])),
             Self::Pattern(pattern) => {
                 glob::matches(pattern, entry.spec.name.as_bytes(), Case::Ignored)
             }

@@ -12,8 +12,18 @@ use std::sync::atomic::Ordering;
 pub static COMMANDS: &[Command<Run>] = &[Command::container(
     spec("debug", -2, "A container for debugging commands"),
     &[
-        sub("debug|sleep", 3, "A container for debugging commands", sleep),
-        sub("debug|set-active-expire", 3, "Turn the search for expired keys on or off", expire),
+        sub(
+            "debug|sleep",
+            3,
+            "A container for debugging commands",
+            sleep,
+        ),
+        sub(
+            "debug|set-active-expire",
+            3,
+            "Turn the search for expired keys on or off",
+            expire,
+        ),
         Command::new(
             spec("debug|object", 3, "Show how the value of a key is kept")
                 .keys(&[KeySpec::one(2, KeyFlags::RO)]),
@@ -22,8 +32,16 @@ pub static COMMANDS: &[Command<Run>] = &[Command::container(
         sub("debug|reload", -2, "Wait until all data is on disk", reload),
         sub("debug|error", 3, "Answer with an error", reply_error),
         sub("debug|log", 3, "Write a message to the log", log),
-        sub("debug|protocol", 3, "Answer with a test value of a type", protocol),
-        Command::new(help_spec("debug|help", Group::Server, "1.0.0"), Run::Engine(debug_help)),
+        sub(
+            "debug|protocol",
+            3,
+            "Answer with a test value of a type",
+            protocol,
+        ),
+        Command::new(
+            help_spec("debug|help", Group::Server, "1.0.0"),
+            Run::Engine(debug_help),
+        ),
     ],
 )];
 
@@ -49,7 +67,9 @@ fn sleep(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
 }
 
 fn expire(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
-    let on = text(ctx.args.get(2)).parse::<i64>().is_ok_and(|number| number != 0);
+    let on = text(ctx.args.get(2))
+        .parse::<i64>()
+        .is_ok_and(|number| number != 0);
     ctx.worker.shared.active_expire.store(on, Ordering::Relaxed);
     ok(ctx)
 }
@@ -69,7 +89,12 @@ fn object(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn reload(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let options = ["merge", "noflush", "nosave"];
-    if ctx.args.iter().skip(2).any(|arg| !options.iter().any(|option| is(arg, option))) {
+    if ctx
+        .args
+        .iter()
+        .skip(2)
+        .any(|arg| !options.iter().any(|option| is(arg, option)))
+    {
         return Err(Error::text(
             "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
         ));
@@ -92,6 +117,7 @@ const PROTOCOL_TYPES: Error = Error::text(
      string|integer|double|bignum|null|array|set|map|push|verbatim|true|false",
 );
 
+#[allow(clippy::approx_constant, reason = "the number that Redis answers with")]
 fn protocol(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let reply = &mut *ctx.reply;
     match &*text(ctx.args.get(2)).to_ascii_lowercase() {

@@ -13,7 +13,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub static COMMANDS: &[Command<EngineHandler>] = &[Command::new(
     Spec::new("info", -1, Group::Server, ANYTIME)
         .categories(&["@dangerous"])
-        .docs("1.0.0", "O(1)", "Get information and statistics about the server")
+        .docs(
+            "1.0.0",
+            "O(1)",
+            "Get information and statistics about the server",
+        )
         .tips(&[
             "nondeterministic_output",
             "request_policy:all_shards",
@@ -31,7 +35,12 @@ fn info(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
 
 fn text(shared: &Shared, selection: Selection) -> String {
     let observer = &shared.observer;
-    let names: Vec<&str> = shared.registry.specs().iter().map(|spec| spec.name).collect();
+    let names: Vec<&str> = shared
+        .registry
+        .specs()
+        .iter()
+        .map(|spec| spec.name)
+        .collect();
     let mut info = InfoBuilder::new(selection);
     info.section("Server", |section| put_server(section, shared))
         .section("Clients", |section| put_clients(section, shared))
@@ -87,7 +96,10 @@ fn put_clients(section: &mut Section<'_>, shared: &Shared) {
     let totals = shared.observer.totals();
     section
         .field("connected_clients", shared.clients.len())
-        .field("maxclients", shared.config.settings().number(Opt::Maxclients))
+        .field(
+            "maxclients",
+            shared.config.settings().number(Opt::Maxclients),
+        )
         .field("blocked_clients", totals.blocked_clients)
         .field("pubsub_clients", totals.pubsub_clients)
         .field("tracking_clients", 0);
@@ -104,40 +116,62 @@ fn put_memory(section: &mut Section<'_>, shared: &Shared) {
         .size("used_memory_peak", stats.peak)
         .field(
             "used_memory_peak_perc",
-            format_args!("{:.2}%", 100.0 * stats.allocated as f64 / stats.peak.max(1) as f64),
+            format_args!(
+                "{:.2}%",
+                100.0 * stats.allocated as f64 / stats.peak.max(1) as f64
+            ),
         )
         .field("allocator_allocated", stats.allocated)
         .field("allocator_active", stats.active)
         .field("allocator_resident", stats.resident)
         .size("total_system_memory", process::system_memory_bytes())
         .size("maxmemory", settings.number(Opt::Maxmemory) as u64)
-        .field("maxmemory_policy", settings.display(Opt::MaxmemoryPolicy.spec()))
+        .field(
+            "maxmemory_policy",
+            settings.display(Opt::MaxmemoryPolicy.spec()),
+        )
         .field("allocator_frag_ratio", ratio(stats.active, stats.allocated))
-        .field("allocator_frag_bytes", stats.active.saturating_sub(stats.allocated))
+        .field(
+            "allocator_frag_bytes",
+            stats.active.saturating_sub(stats.allocated),
+        )
         .field("allocator_rss_ratio", ratio(stats.resident, stats.active))
-        .field("allocator_rss_bytes", stats.resident.saturating_sub(stats.active))
+        .field(
+            "allocator_rss_bytes",
+            stats.resident.saturating_sub(stats.active),
+        )
         .field("mem_fragmentation_ratio", ratio(resident, stats.allocated))
-        .field("mem_fragmentation_bytes", resident.saturating_sub(stats.allocated))
+        .field(
+            "mem_fragmentation_bytes",
+            resident.saturating_sub(stats.allocated),
+        )
         .field("mem_aof_buffer", shared.journal.stats().buffered_bytes)
         .field("mem_allocator", "jemalloc");
 }
 
 fn put_persistence(section: &mut Section<'_>, shared: &Shared) {
     let stats = shared.journal.stats();
-    let status = |fine: bool| if fine { "ok" } else { "err" };
-    let rewrite_s =
-        stats.last_rewrite_at.map_or(-1, |_| stats.last_rewrite_took.as_secs() as i64);
+    let word = |fine: bool| if fine { "ok" } else { "err" };
+    let rewrite_s = stats
+        .last_rewrite_at
+        .map_or(-1, |_| stats.last_rewrite_took.as_secs() as i64);
     section
         .field("loading", 0)
         .field("rdb_bgsave_in_progress", 0)
         .field("rdb_last_save_time", last_save_s(shared))
-        .field("rdb_last_bgsave_status", status(stats.healthy))
+        .field("rdb_last_bgsave_status", word(stats.healthy))
         .field("aof_enabled", 1)
-        .field("aof_rewrite_in_progress", u8::from(stats.rewrite_in_progress))
+        .field(
+            "aof_rewrite_in_progress",
+            u8::from(stats.rewrite_in_progress),
+        )
         .field("aof_last_rewrite_time_sec", rewrite_s)
-        .field("aof_last_bgrewrite_status", status(stats.last_rewrite_ok != Some(false)))
+        .field(
+            "aof_last_bgrewrite_status",
+            word(stats.last_rewrite_ok != Some(false)),
+        )
         .field("aof_rewrites", stats.rewrites)
-        .field("aof_last_write_status", status(stats.healthy))
+        .field("aof_last_write_status", word(stats.healthy))
         .field("aof_current_size", stats.journal_bytes)
         .field("aof_base_size", stats.live_bytes)
         .field("aof_buffer_length", stats.buffered_bytes)

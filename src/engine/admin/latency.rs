@@ -56,8 +56,11 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
     ],
 )];
 
-const REPORT: &[&str] =
-    &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"];
+const REPORT: &[&str] = &[
+    "nondeterministic_output",
+    "request_policy:all_nodes",
+    "response_policy:special",
+];
 
 const fn sub(
     name: &'static str,
@@ -100,7 +103,9 @@ fn graph(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let latency = &ctx.worker.shared.observer.latency;
     let row = latency.latest().into_iter().find(|row| row.event == event);
     let Some(row) = row else {
-        return Err(error(format!("ERR No samples available for event '{event}'")));
+        return Err(error(format!(
+            "ERR No samples available for event '{event}'"
+        )));
     };
     let now_s = (ctx.worker.now_ms / 1000) as u64;
     let drawn = super::latency_graph::draw(&row, &latency.history(&event), now_s);
@@ -110,7 +115,10 @@ fn graph(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
 
 fn doctor(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let shared = ctx.worker.shared;
-    let threshold_ms = shared.config.settings().number(Opt::LatencyMonitorThreshold);
+    let threshold_ms = shared
+        .config
+        .settings()
+        .number(Opt::LatencyMonitorThreshold);
     let advice = shared.observer.latency.doctor(threshold_ms);
     ctx.reply.verbatim("txt", advice.as_bytes());
     Ok(Flow::Done)
@@ -130,7 +138,9 @@ fn histogram(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let chosen: Vec<&Entry> = if names.is_empty() {
         shared.registry.entries().iter().collect()
     } else {
-        let found = names.iter().filter_map(|name| super::command::lookup(&shared.registry, name));
+        let found = names
+            .iter()
+            .filter_map(|name| super::command::lookup(&shared.registry, name));
         found.collect()
     };
     let mut rows: Vec<(&str, CommandTotals)> = Vec::new();

@@ -31,14 +31,20 @@ pub fn draw(event: &Latest, samples: &[Sample], now_s: u64) -> String {
     };
     for row in (0..ROWS).rev() {
         let floor = row * LEVELS.len();
-        text.extend(shown.iter().map(|sample| match height(sample).checked_sub(floor) {
-            None => ' ',
-            Some(level) => LEVELS.get(level).copied().unwrap_or(BELOW),
-        }));
+        text.extend(
+            shown
+                .iter()
+                .map(|sample| match height(sample).checked_sub(floor) {
+                    None => ' ',
+                    Some(level) => LEVELS.get(level).copied().unwrap_or(BELOW),
+                }),
+        );
         text.push('\n');
     }
-    let ages: Vec<Vec<char>> =
-        shown.iter().map(|s| age(now_s.saturating_sub(s.unix_time_s)).chars().collect()).collect();
+    let ages: Vec<Vec<char>> = shown
+        .iter()
+        .map(|s| age(now_s.saturating_sub(s.unix_time_s)).chars().collect())
+        .collect();
     text.push_str(&" ".repeat(shown.len()));
     text.push('\n');
     for line in 0..ages.iter().map(Vec::len).max().unwrap_or(0) {
@@ -64,9 +70,16 @@ mod tests {
 
     #[test]
     fn columns_rise_with_the_latency() {
-        let sample = |unix_time_s, latency_ms| Sample { unix_time_s, latency_ms };
+        let sample = |unix_time_s, latency_ms| Sample {
+            unix_time_s,
+            latency_ms,
+        };
         let samples = [sample(9_000, 10), sample(99_990, 16), sample(100_000, 22)];
-        let event = Latest { event: "command", last: samples[2], max_ms: 30 };
+        let event = Latest {
+            event: "command",
+            last: samples[2],
+            max_ms: 30,
+        };
         let lines = [
             "command - high 22 ms, low 10 ms (all time high 30 ms)",
             &"-".repeat(COLUMNS),

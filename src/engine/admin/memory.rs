@@ -7,6 +7,7 @@ use crate::engine::registry::{EngineCtx, EngineHandler, Run};
 use crate::engine::worker::Flow;
 use crate::observe::info::human_size;
 use crate::observe::{allocator, process};
+use std::fmt::Write;
 
 /// A container whose USAGE is a data command: its key is admitted like any other.
 pub static COMMANDS: &[Command<Run>] = &[Command::container(
@@ -26,8 +27,20 @@ pub static COMMANDS: &[Command<Run>] = &[Command::container(
                 ),
             Run::Data(usage),
         ),
-        sub("memory|stats", "O(1)", "Show memory usage details", REPORT, stats),
-        sub("memory|doctor", "O(1)", "Outputs memory problems report", REPORT, doctor),
+        sub(
+            "memory|stats",
+            "O(1)",
+            "Show memory usage details",
+            REPORT,
+            stats,
+        ),
+        sub(
+            "memory|doctor",
+            "O(1)",
+            "Outputs memory problems report",
+            REPORT,
+            doctor,
+        ),
         sub(
             "memory|purge",
             SLOW,
@@ -35,7 +48,13 @@ pub static COMMANDS: &[Command<Run>] = &[Command::container(
             &["request_policy:all_shards", "response_policy:all_succeeded"],
             purge,
         ),
-        sub("memory|malloc-stats", SLOW, "Show allocator internal stats", REPORT, malloc_stats),
+        sub(
+            "memory|malloc-stats",
+            SLOW,
+            "Show allocator internal stats",
+            REPORT,
+            malloc_stats,
+        ),
         Command::new(
             help_spec("memory|help", Group::Server, "4.0.0"),
             Run::Engine(memory_help),
@@ -44,8 +63,11 @@ pub static COMMANDS: &[Command<Run>] = &[Command::container(
 )];
 
 const SLOW: &str = "Depends on how much memory is allocated, could be slow";
-const REPORT: &[&str] =
-    &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
+const REPORT: &[&str] = &[
+    "nondeterministic_output",
+    "request_policy:all_shards",
+    "response_policy:special",
+];
 
 const fn sub(
     name: &'static str,
@@ -55,14 +77,20 @@ const fn sub(
     run: EngineHandler,
 ) -> Command<Run> {
     let spec = Spec::new(name, 2, Group::Server, Flags::empty());
-    Command::new(spec.docs("4.0.0", complexity, summary).tips(tips), Run::Engine(run))
+    Command::new(
+        spec.docs("4.0.0", complexity, summary).tips(tips),
+        Run::Engine(run),
+    )
 }
 
 /// Every element is counted, so SAMPLES changes nothing; it is checked as Redis does.
 fn usage(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let mut options = ctx.args.skip(3).iter();
     while let Some(option) = options.next() {
-        let samples = options.next().filter(|_| is(option, "samples")).ok_or(Error::Syntax)?;
+        let samples = options
+            .next()
+            .filter(|_| is(option, "samples"))
+            .ok_or(Error::Syntax)?;
         if parse_i64(samples).ok_or(Error::NotInteger)? < 0 {
             return Err(Error::Syntax);
         }
@@ -79,27 +107,49 @@ fn stats(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let memory = allocator::stats();
     let resident = process::resident_bytes();
     let dataset = keyspace.heap_bytes() as u64;
-    let keys: usize =
-        (0..keyspace.databases()).map(|db| keyspace.size(keyspace.physical(db)).keys).sum();
+    let keys: usize = (0..keyspace.databases())
+        .map(|db| keyspace.size(keyspace.physical(db)).keys)
+        .sum();
     let bytes = [
         ("peak.allocated", memory.peak),
         ("total.allocated", memory.allocated),
-        ("aof.buffer", ctx.worker.shared.journal.stats().buffered_bytes as u64),
+        (
+            "aof.buffer",
+            ctx.worker.shared.journal.stats().buffered_bytes as u64,
+        ),
         ("keys.count", keys as u64),
         ("keys.bytes-per-key", dataset / keys.max(1) as u64),
         ("dataset.bytes", dataset),
         ("allocator.allocated", memory.allocated),
         ("allocator.active", memory.active),
         ("allocator.resident", memory.resident),
-        ("allocator-fragmentation.bytes", memory.active.saturating_sub(memory.allocated)),
-        ("allocator-rss.bytes", memory.resident.saturating_sub(memory.active)),
-        ("fragmentation.bytes", resident.saturating_sub(memory.allocated)),
+        (
+            "allocator-fragmentation.bytes",
+            memory.active.saturating_sub(memory.allocated),
+        ),
+        (
+            "allocator-rss.bytes",
+            memory.resident.saturating_sub(memory.active),
+        ),
+        (
+            "fragmentation.bytes",
+            resident.saturating_sub(memory.allocated),
+        ),
     ];
     let ratio = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
     let ratios = [
-        ("dataset.percentage", 100.0 * ratio(dataset, memory.allocated)),
-        ("peak.percentage", 100.0 * ratio(memory.allocated, memory.peak)),
-        ("allocator-fragmentation.ratio", ratio(memory.active, memory.allocated)),
+        (
+            "dataset.percentage",
+            100.0 * ratio(dataset, memory.allocated),
+        ),
+        (
+            "peak.percentage",
+            100.0 * ratio(memory.allocated, memory.peak),
+        ),
+        (
+            "allocator-fragmentation.ratio",
+            ratio(memory.active, memory.allocated),
+        ),
         ("allocator-rss.ratio", ratio(memory.resident, memory.active)),
         ("fragmentation", ratio(resident, memory.allocated)),
     ];
@@ -125,22 +175,25 @@ fn doctor(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let memory = allocator::stats();
     let ratio = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
     let mut report = String::new();
+    // Writing to a String does not fail.
     if memory.allocated < SMALL_BYTES {
         report.push_str("So little memory is in use that there is nothing to find.\n");
     } else {
         if ratio(memory.peak, memory.allocated) > PEAK_RATIO_MAX {
-            report.push_str(&format!(
+            let _ = write!(
+                report,
                 "- The peak was {}, now {} are in use: what is resident may come from then. MEMORY PURGE gives it back.\n",
                 human_size(memory.peak),
                 human_size(memory.allocated)
-            ));
+            );
         }
         if ratio(memory.active, memory.allocated) > FRAGMENTATION_RATIO_MAX {
-            report.push_str(&format!(
+            let _ = write!(
+                report,
                 "- {} of pages hold only {}: values of many sizes came and went. A restart packs them again.\n",
                 human_size(memory.active),
                 human_size(memory.allocated)
-            ));
+            );
         }
         if report.is_empty() {
             report.push_str("No memory problem found.\n");

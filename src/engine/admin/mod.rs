@@ -9,6 +9,11 @@
 //!
 //! [`Message`]: super::Message
 
+#![allow(
+    clippy::unnecessary_wraps,
+    reason = "all handlers have one signature, also those that cannot fail"
+)]
+
 mod client;
 mod client_filter;
 mod command;
@@ -16,6 +21,7 @@ mod command_keys;
 mod config;
 mod connection;
 mod debug;
+pub mod docs;
 mod info;
 mod latency;
 mod latency_graph;

@@ -7,10 +7,13 @@ use crate::command::{Command, Error, Flags, Group, Spec};
 use crate::engine::Message;
 use crate::engine::registry::{EngineCtx, EngineHandler};
 use crate::engine::worker::Flow;
+use bitflags::bitflags;
 use std::sync::atomic::Ordering;
 
 /// Commands that write to disk.
-const DISK: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::NO_ASYNC_LOADING);
+const DISK: Flags = Flags::ADMIN
+    .union(Flags::NOSCRIPT)
+    .union(Flags::NO_ASYNC_LOADING);
 const OPERATOR: &[&str] = &["@admin", "@dangerous"];
 
 pub static COMMANDS: &[Command<EngineHandler>] = &[
@@ -119,7 +122,8 @@ fn check_journal(ctx: &EngineCtx<'_>) -> Result<(), Error> {
 fn bgrewriteaof(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     match ctx.worker.shared.journal.rewrite() {
         Ok(()) => {
-            ctx.reply.simple("Background append only file rewriting started");
+            ctx.reply
+                .simple("Background append only file rewriting started");
             Ok(Flow::Done)
         }
         Err(aidb::Error::RewriteInProgress) => Err(Error::text(
@@ -134,50 +138,46 @@ fn bgrewriteaof(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     }
 }
 
-/// What SHUTDOWN was asked for.
-#[derive(Default)]
-struct ShutdownOptions {
-    save: bool,
-    nosave: bool,
-    now: bool,
-    force: bool,
-    abort: bool,
+bitflags! {
+    /// What SHUTDOWN was asked for.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    struct Shutdown: u8 {
+        const SAVE = 1 << 0;
+        const NOSAVE = 1 << 1;
+        const NOW = 1 << 2;
+        const FORCE = 1 << 3;
+        const ABORT = 1 << 4;
+    }
 }
 
-impl ShutdownOptions {
+impl Shutdown {
     fn parse(ctx: &EngineCtx<'_>) -> Result<Self, Error> {
-        let mut options = Self::default();
+        let mut options = Self::empty();
         for option in ctx.args.iter().skip(1) {
-            let asked = match () {
-                () if is(option, "save") => &mut options.save,
-                () if is(option, "nosave") => &mut options.nosave,
-                () if is(option, "now") => &mut options.now,
-                () if is(option, "force") => &mut options.force,
-                () if is(option, "abort") => &mut options.abort,
-                () => return Err(Error::Syntax),
-            };
-            *asked = true;
+            let known = Self::all().iter_names().find(|(name, _)| is(option, name));
+            options |= known.ok_or(Error::Syntax)?.1;
         }
-        let others = options.save || options.nosave || options.now || options.force;
-        if options.abort && others || options.save && options.nosave {
-            return Err(Error::Syntax);
+        let contradicts = options.contains(Self::ABORT) && options != Self::ABORT
+            || options.contains(Self::SAVE | Self::NOSAVE);
+        if contradicts {
+            Err(Error::Syntax)
+        } else {
+            Ok(options)
         }
-        Ok(options)
     }
 }
 
 /// Ends the server. The journal is closed in good order whatever was asked for, so NOSAVE loses nothing; it and FORCE
 /// only allow to stop although the journal has failed.
 fn shutdown(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
-    let options = ShutdownOptions::parse(ctx)?;
-    if options.abort {
+    let options = Shutdown::parse(ctx)?;
+    if options.contains(Shutdown::ABORT) {
         // Shards end as soon as they are told, so there is never one to call off.
         return Err(Error::text("ERR No shutdown in progress."));
     }
     let shared = ctx.worker.shared;
     if let Err(error) = shared.journal.health()
-        && !options.nosave
-        && !options.force
+        && !options.intersects(Shutdown::NOSAVE | Shutdown::FORCE)
     {
         tracing::error!(%error, "SHUTDOWN refused: the journal has failed; SHUTDOWN FORCE stops nevertheless");
         return Err(Error::text("ERR Errors trying to SHUTDOWN. Check logs."));

@@ -45,7 +45,10 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
                 .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
             reset,
         ),
-        Command::new(help_spec("slowlog|help", Group::Server, "6.2.0"), slowlog_help),
+        Command::new(
+            help_spec("slowlog|help", Group::Server, "6.2.0"),
+            slowlog_help,
+        ),
     ],
 )];
 
@@ -60,7 +63,11 @@ fn get(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
         3 => match parse_i64(ctx.args.get(2)) {
             Some(-1) => None,
             Some(count @ 0..) => Some(usize::try_from(count).unwrap_or(usize::MAX)),
-            _ => return Err(Error::text("ERR count should be greater than or equal to -1")),
+            _ => {
+                return Err(Error::text(
+                    "ERR count should be greater than or equal to -1",
+                ));
+            }
         },
         _ => {
             let sub = text(ctx.args.get(1));
@@ -91,7 +98,8 @@ fn put_entry(reply: &mut dyn Reply, entry: &SlowLogEntry) {
 }
 
 fn len(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
-    ctx.reply.integer(ctx.worker.shared.observer.slow_log.len() as i64);
+    ctx.reply
+        .integer(ctx.worker.shared.observer.slow_log.len() as i64);
     Ok(Flow::Done)
 }
 
