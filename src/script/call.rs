@@ -52,14 +52,11 @@ unsafe fn call(lua: *mut ffi::lua_State, on_error: OnError) -> c_int {
         return unsafe { doom(lua) };
     }
     core.tokens.clear();
-    // SAFETY: the arguments are on the stack of this call.
-    let text = match unsafe { collect_arguments(lua, core) } {
-        Ok(()) => None,
-        Err(text) => Some(text),
-    };
-    if let Some(text) = text {
-        // SAFETY: nothing with a destructor is alive.
-        return unsafe { fail(lua, core, text.as_bytes(), on_error) };
+    // SAFETY: the arguments are on the stack of this call; where it fails nothing with a destructor is alive.
+    unsafe {
+        if let Err(text) = collect_arguments(lua, core) {
+            return fail(lua, core, text.as_bytes(), on_error);
+        }
     }
     match ask_host(core) {
         Called::Done => {
@@ -115,13 +112,12 @@ unsafe extern "C-unwind" fn pcall_again(
 /// Runs the command; a panic ends the run.
 fn ask_host(core: &mut Core) -> Called {
     let called = match core.host {
-        // SAFETY: set for the time of the resume, which this call is part of; the host is used by nobody else.
         Some(host) => {
             let (args, tokens) = (&core.args, &mut core.tokens);
-            catch_unwind(AssertUnwindSafe(|| {
-                unsafe { &mut *host }.call(args, tokens)
-            }))
-            .unwrap_or(Called::Abort(AbortReason::Panicked))
+            // SAFETY: set for the time of the resume, which this call is part of; nobody else uses the host.
+            let host = unsafe { &mut *host };
+            catch_unwind(AssertUnwindSafe(|| host.call(args, tokens)))
+                .unwrap_or(Called::Abort(AbortReason::Panicked))
         }
         None => Called::Abort(AbortReason::Panicked),
     };

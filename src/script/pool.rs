@@ -73,6 +73,7 @@ struct Inner {
     options: PoolOptions,
     watch: Registration,
     /// By dialect.
+    #[expect(clippy::vec_box, reason = "a VM goes to its run and back as a pointer")]
     idle: RefCell<[Vec<Box<Vm>>; 2]>,
     in_use: Cell<usize>,
 }

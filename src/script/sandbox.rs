@@ -343,12 +343,10 @@ unsafe extern "C-unwind" fn pcall_finished(
         ffi::lua_pushvalue(lua, -2);
         if ffi::lua_type(lua, -1) == ffi::LUA_TTABLE {
             ffi::lua_pushstring(lua, c"err".as_ptr());
-            if ffi::lua_rawget(lua, -2) != ffi::LUA_TSTRING {
-                ffi::lua_settop(lua, -2);
-            } else {
+            if ffi::lua_rawget(lua, -2) == ffi::LUA_TSTRING {
                 ffi::lua_rotate(lua, -2, 1);
-                ffi::lua_settop(lua, -2);
             }
+            ffi::lua_settop(lua, -2);
         }
     }
     2

@@ -165,17 +165,10 @@ impl Vm {
 
     /// Runs until the script ends or yields; Lua's status. `watch` must belong to this thread.
     pub(super) fn resume(&mut self, host: &mut dyn Host, watch: &Registration) -> c_int {
-        let host = ptr::from_mut(host);
         // SAFETY: the lifetime is erased only for this call: the field is cleared before it returns, and Lua's errors
         // end in `lua_resume`.
         unsafe {
-            #[expect(clippy::unnecessary_cast, reason = "the cast erases the lifetime")]
-            {
-                (*self.core).host = Some(std::mem::transmute::<
-                    *mut (dyn Host + '_),
-                    *mut (dyn Host + 'static),
-                >(host));
-            }
+            (*self.core).host = Some(erase_lifetime(ptr::from_mut(host)));
             let thread = self.coroutine;
             let mut results = 0;
             watch.enter(thread);
@@ -339,6 +332,15 @@ impl Drop for Vm {
             drop(Box::from_raw(self.core));
         }
     }
+}
+
+#[expect(
+    clippy::transmute_ptr_to_ptr,
+    reason = "a cast may not change the lifetime inside a trait object"
+)]
+unsafe fn erase_lifetime(host: *mut (dyn Host + '_)) -> *mut dyn Host {
+    // SAFETY: the caller sees to it that the result is not used for longer than `host` could be.
+    unsafe { std::mem::transmute::<*mut (dyn Host + '_), *mut (dyn Host + 'static)>(host) }
 }
 
 /// Pushes a table of strings.

@@ -103,7 +103,7 @@ impl Registration {
         debug_assert_eq!(number & FLAGS, 0, "one script at a time on a thread");
         // A swap, since it is also the barrier between this store and the look at `parked`.
         slot.state
-            .swap(number + NUMBER_STEP | RUNNING, Ordering::SeqCst);
+            .swap((number + NUMBER_STEP) | RUNNING, Ordering::SeqCst);
         if self.shared.parked.load(Ordering::Relaxed) {
             self.shared.wake();
         }
