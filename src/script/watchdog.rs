@@ -104,7 +104,7 @@ impl Registration {
         // A swap, since it is also the barrier between this store and the look at `parked`.
         slot.state
             .swap((number + NUMBER_STEP) | RUNNING, Ordering::SeqCst);
-        if self.shared.parked.load(Ordering::Relaxed) {
+        if self.shared.parked.load(Ordering::SeqCst) {
             self.shared.wake();
         }
     }

@@ -55,7 +55,9 @@ impl Host for Toy {
             },
             [b"ECHO", rest @ ..] => {
                 reply.array(rest.len());
-                rest.iter().for_each(|arg| reply.bulk(arg));
+                for arg in rest {
+                    reply.bulk(arg);
+                }
             }
             [b"INT", text] => reply.integer(std::str::from_utf8(text).unwrap().parse().unwrap()),
             [b"MAP"] => {
@@ -73,7 +75,7 @@ impl Host for Toy {
             [b"VERB"] => reply.verbatim("txt", b"abc"),
             [b"NULLARRAY"] => reply.null_array(),
             [b"WRONG"] => {
-                reply.error("WRONGTYPE Operation against a key holding the wrong kind of value")
+                reply.error("WRONGTYPE Operation against a key holding the wrong kind of value");
             }
             [b"WAIT"] if self.waits > 0 => {
                 self.waits -= 1;

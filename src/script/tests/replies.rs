@@ -24,9 +24,8 @@ fn the_first_script_of_the_specification() {
     }
 }
 
-#[test]
-fn lua_values_become_replies() {
-    let same = [
+fn plain_values() -> Vec<(&'static str, Value)> {
+    vec![
         ("return 42", int(42)),
         ("return -3", int(-3)),
         ("return 3.0", int(3)),
@@ -41,6 +40,12 @@ fn lua_values_become_replies() {
             "return {1,{2,'x'},{}}",
             array([int(1), array([int(2), bulk("x")]), array([])]),
         ),
+    ]
+}
+
+/// Tables with a field that gives them a meaning, and the calls that make such tables.
+fn tagged_values() -> Vec<(&'static str, Value)> {
+    vec![
         ("return {ok='fine'}", Value::simple("fine")),
         ("return {err='BAD thing'}", Value::error("BAD thing")),
         ("return {err=1}", array([])),
@@ -95,7 +100,12 @@ fn lua_values_become_replies() {
         ),
         ("return redis.REDIS_VERSION", bulk("7.2.0")),
         ("return redis.REDIS_VERSION_NUM", int(0x70200)),
-    ];
+    ]
+}
+
+#[test]
+fn lua_values_become_replies() {
+    let same = [plain_values(), tagged_values()].concat();
     for dialect in BOTH {
         let mut bench = Bench::new(dialect);
         for (body, value) in &same {
@@ -211,99 +221,101 @@ fn replies_become_lua_values() {
     }
 }
 
+/// A script and its error, the same in both dialects.
+const ERRORS: &[(&str, &str)] = &[
+    (
+        "redis.call('WRONG')",
+        "WRONGTYPE Operation against a key holding the wrong kind of value [@user_script:1.]",
+    ),
+    (
+        "redis.call()",
+        "ERR Please specify at least one argument for this redis lib call [@user_script:1.]",
+    ),
+    (
+        "redis.call({})",
+        "ERR Lua redis lib command arguments must be strings or integers [@user_script:1.]",
+    ),
+    (
+        "redis.call('GET', nil)",
+        "ERR Lua redis lib command arguments must be strings or integers [@user_script:1.]",
+    ),
+    ("error('foo')", "ERR user_script:1: foo [@user_script:1.]"),
+    ("\n\n error('foo', 0)", "ERR foo [@user_script:3.]"),
+    ("error({err='BAR baz'})", "BAR baz [@user_script:1.]"),
+    ("error()", "ERR nil [@user_script:1.]"),
+    ("error(true)", "ERR true [@user_script:1.]"),
+    (
+        "return x",
+        "ERR user_script:1: Script attempted to access nonexistent global variable 'x' [@user_script:1.]",
+    ),
+    (
+        "x=1",
+        "ERR user_script:1: Attempt to modify a readonly table [@user_script:1.]",
+    ),
+    (
+        "string.foo=1",
+        "ERR user_script:1: Attempt to modify a readonly table [@user_script:1.]",
+    ),
+    (
+        "rawset(_G,'a',1)",
+        "ERR Attempt to modify a readonly table [@user_script:1.]",
+    ),
+    (
+        "setmetatable(_G,{})",
+        "ERR Attempt to modify a readonly table [@user_script:1.]",
+    ),
+    (
+        "table.insert(string, 1)",
+        "ERR Attempt to modify a readonly table [@user_script:1.]",
+    ),
+    (
+        "getmetatable('').__index=1",
+        "ERR user_script:1: Attempt to modify a readonly table [@user_script:1.]",
+    ),
+    (
+        "KEYS=1",
+        "ERR user_script:1: Attempt to modify a readonly table [@user_script:1.]",
+    ),
+    (
+        "redis.sha1hex()",
+        "ERR wrong number of arguments [@user_script:1.]",
+    ),
+    (
+        "redis.log(1)",
+        "ERR redis.log() requires two arguments or more. [@user_script:1.]",
+    ),
+    (
+        "redis.log('a','b')",
+        "ERR First argument must be a number (log level). [@user_script:1.]",
+    ),
+    (
+        "redis.log(9,'b')",
+        "ERR Invalid debug level. [@user_script:1.]",
+    ),
+    (
+        "redis.setresp(4)",
+        "ERR RESP version must be 2 or 3. [@user_script:1.]",
+    ),
+    (
+        "redis.setresp()",
+        "ERR redis.setresp() requires one argument. [@user_script:1.]",
+    ),
+    (
+        "#!lua flags=no-writes\nerror('x')",
+        "ERR user_script:2: x [@user_script:2.]",
+    ),
+    (
+        "local ok, e = pcall(redis.call, 'WRONG') error(e)",
+        "ERR user_script:1: WRONGTYPE Operation against a key holding the wrong kind of value [@user_script:1.]",
+    ),
+];
+
 #[test]
 fn errors_say_what_redis_says() {
-    let cases = [
-        (
-            "redis.call('WRONG')",
-            "WRONGTYPE Operation against a key holding the wrong kind of value [@user_script:1.]",
-        ),
-        (
-            "redis.call()",
-            "ERR Please specify at least one argument for this redis lib call [@user_script:1.]",
-        ),
-        (
-            "redis.call({})",
-            "ERR Lua redis lib command arguments must be strings or integers [@user_script:1.]",
-        ),
-        (
-            "redis.call('GET', nil)",
-            "ERR Lua redis lib command arguments must be strings or integers [@user_script:1.]",
-        ),
-        ("error('foo')", "ERR user_script:1: foo [@user_script:1.]"),
-        ("\n\n error('foo', 0)", "ERR foo [@user_script:3.]"),
-        ("error({err='BAR baz'})", "BAR baz [@user_script:1.]"),
-        ("error()", "ERR nil [@user_script:1.]"),
-        ("error(true)", "ERR true [@user_script:1.]"),
-        (
-            "return x",
-            "ERR user_script:1: Script attempted to access nonexistent global variable 'x' [@user_script:1.]",
-        ),
-        (
-            "x=1",
-            "ERR user_script:1: Attempt to modify a readonly table [@user_script:1.]",
-        ),
-        (
-            "string.foo=1",
-            "ERR user_script:1: Attempt to modify a readonly table [@user_script:1.]",
-        ),
-        (
-            "rawset(_G,'a',1)",
-            "ERR Attempt to modify a readonly table [@user_script:1.]",
-        ),
-        (
-            "setmetatable(_G,{})",
-            "ERR Attempt to modify a readonly table [@user_script:1.]",
-        ),
-        (
-            "table.insert(string, 1)",
-            "ERR Attempt to modify a readonly table [@user_script:1.]",
-        ),
-        (
-            "getmetatable('').__index=1",
-            "ERR user_script:1: Attempt to modify a readonly table [@user_script:1.]",
-        ),
-        (
-            "KEYS=1",
-            "ERR user_script:1: Attempt to modify a readonly table [@user_script:1.]",
-        ),
-        (
-            "redis.sha1hex()",
-            "ERR wrong number of arguments [@user_script:1.]",
-        ),
-        (
-            "redis.log(1)",
-            "ERR redis.log() requires two arguments or more. [@user_script:1.]",
-        ),
-        (
-            "redis.log('a','b')",
-            "ERR First argument must be a number (log level). [@user_script:1.]",
-        ),
-        (
-            "redis.log(9,'b')",
-            "ERR Invalid debug level. [@user_script:1.]",
-        ),
-        (
-            "redis.setresp(4)",
-            "ERR RESP version must be 2 or 3. [@user_script:1.]",
-        ),
-        (
-            "redis.setresp()",
-            "ERR redis.setresp() requires one argument. [@user_script:1.]",
-        ),
-        (
-            "#!lua flags=no-writes\nerror('x')",
-            "ERR user_script:2: x [@user_script:2.]",
-        ),
-        (
-            "local ok, e = pcall(redis.call, 'WRONG') error(e)",
-            "ERR user_script:1: WRONGTYPE Operation against a key holding the wrong kind of value [@user_script:1.]",
-        ),
-    ];
     for dialect in BOTH {
         let mut bench = Bench::new(dialect);
-        for (body, text) in cases {
-            assert_eq!(bench.error(body), text, "{dialect:?}: {body}");
+        for (body, text) in ERRORS {
+            assert_eq!(bench.error(body), *text, "{dialect:?}: {body}");
         }
         // redis-server 7.0.15 crashes.
         bench.error("error({})");

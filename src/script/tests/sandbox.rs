@@ -2,56 +2,57 @@
 
 use super::*;
 
-/// Each one tries to leave something behind, or to reach what it should not; all run in one VM.
+/// Each one tries to leave something behind, or to reach what it should not.
+const TRICKS: &[&str] = &[
+    "_G.x = 1",
+    "rawset(_G, 'x', 1)",
+    "_ENV.x = 1",
+    "_ENV = {x = 1, KEYS = KEYS}; x = 2",
+    "local _ENV = {}; x = 1",
+    "load('x = 1')()",
+    "load('x = 1', 'c', 't', _G)()",
+    "load('x = 1', 'c', 't', {})()",
+    "setmetatable(_G, {__index = function() return 1 end})",
+    "setmetatable(_G, nil)",
+    "getmetatable(_G).__index = function() return 1 end",
+    "getmetatable(string).__index.x = 1",
+    "getmetatable('').__index.x = 1",
+    "getmetatable('').__index = {x = 1}",
+    "getmetatable('').__add = function() return 1 end",
+    "setmetatable('', {})",
+    "string.x = 1",
+    "string.format = nil",
+    "rawset(string, 'x', 1)",
+    "table.insert(table, 'x')",
+    "table.move({1, 2}, 1, 2, 1, string)",
+    "table.remove(redis)",
+    "table.sort(redis)",
+    "for name, f in pairs(string) do string[name] = nil end",
+    "for name in pairs(_G) do _G[name] = nil end",
+    "local f, t = pairs(string); t.x = 1",
+    "local f, t = pairs(string); rawset(t, 'x', 1)",
+    "redis.call = nil",
+    "redis.x = 1",
+    "KEYS.x = 1; ARGV.x = 1",
+    "setmetatable(KEYS, {__index = function() return 1 end})",
+    "setmetatable({}, {__gc = function() redis.call('SET', 'gc', 'ran') end}); for i = 1, 1e5 do local t = {} end",
+    "local t <close> = setmetatable({}, {__close = function() redis.call('SET', 'closed', '1') end}); error('x')",
+    "setmetatable(getmetatable(''), {})",
+    "math.randomseed(42); math.random()",
+    "math.pi = 3",
+    "redis.setresp(3)",
+    "next, pairs, ipairs = nil",
+    "utf8.char = nil",
+    "local function f() return f() end; f = nil; f()",
+    "local function f() return 1 + f() end; f()",
+    "error(setmetatable({}, {__tostring = function() x = 1 end}))",
+    "for k in next, string do string[k] = 1 end",
+    "_VERSION = 'x'",
+    "_G._G = nil",
+];
+
 #[test]
 fn no_trick_is_seen_by_the_next_script() {
-    let tricks = [
-        "_G.x = 1",
-        "rawset(_G, 'x', 1)",
-        "_ENV.x = 1",
-        "_ENV = {x = 1, KEYS = KEYS}; x = 2",
-        "local _ENV = {}; x = 1",
-        "load('x = 1')()",
-        "load('x = 1', 'c', 't', _G)()",
-        "load('x = 1', 'c', 't', {})()",
-        "setmetatable(_G, {__index = function() return 1 end})",
-        "setmetatable(_G, nil)",
-        "getmetatable(_G).__index = function() return 1 end",
-        "getmetatable(string).__index.x = 1",
-        "getmetatable('').__index.x = 1",
-        "getmetatable('').__index = {x = 1}",
-        "getmetatable('').__add = function() return 1 end",
-        "setmetatable('', {})",
-        "string.x = 1",
-        "string.format = nil",
-        "rawset(string, 'x', 1)",
-        "table.insert(table, 'x')",
-        "table.move({1, 2}, 1, 2, 1, string)",
-        "table.remove(redis)",
-        "table.sort(redis)",
-        "for name, f in pairs(string) do string[name] = nil end",
-        "for name in pairs(_G) do _G[name] = nil end",
-        "local f, t = pairs(string); t.x = 1",
-        "local f, t = pairs(string); rawset(t, 'x', 1)",
-        "redis.call = nil",
-        "redis.x = 1",
-        "KEYS.x = 1; ARGV.x = 1",
-        "setmetatable(KEYS, {__index = function() return 1 end})",
-        "setmetatable({}, {__gc = function() redis.call('SET', 'gc', 'ran') end}); for i = 1, 1e5 do local t = {} end",
-        "local t <close> = setmetatable({}, {__close = function() redis.call('SET', 'closed', '1') end}); error('x')",
-        "setmetatable(getmetatable(''), {})",
-        "math.randomseed(42); math.random()",
-        "math.pi = 3",
-        "redis.setresp(3)",
-        "next, pairs, ipairs = nil",
-        "utf8.char = nil",
-        "local function f() return f() end; f = nil; f()",
-        "local function f() return 1 + f() end; f()",
-        "error(setmetatable({}, {__tostring = function() x = 1 end}))",
-        "for k in next, string do string[k] = 1 end",
-        "_VERSION = 'x'",
-        "_G._G = nil",
-    ];
     let probe = "
         local seen = {}
         for _, name in ipairs({'x', 'f', 't'}) do seen[#seen + 1] = tostring(rawget(_G, name)) end
@@ -65,7 +66,7 @@ fn no_trick_is_seen_by_the_next_script() {
     for dialect in [Dialect::Aikv, Dialect::Redis] {
         let mut bench = Bench::new(dialect);
         let clean = bench.value(probe);
-        for trick in tricks {
+        for trick in TRICKS {
             let _ = bench.run(trick);
             assert_eq!(bench.value(probe), clean, "{dialect:?}: {trick}");
             let _ = bench.run(trick);
