@@ -23,6 +23,7 @@ mod multi;
 mod plain;
 pub mod registry;
 mod running;
+mod script_host;
 mod script_run;
 mod shared;
 mod waiting;
@@ -34,3 +35,7 @@ pub use message::Message;
 pub use running::Running;
 pub use shared::{Host, Pause, PauseMode, Shared};
 pub use worker::{Flow, Worker};
+
+/// The release of Redis whose commands and replies this server has; clients ask for it.
+pub const REDIS_VERSION: crate::script::RedisVersion =
+    crate::script::RedisVersion { text: "7.2.4", number: 0x0007_0204 };

@@ -24,7 +24,7 @@ impl ScanFilter<'_> {
             && self.kind.is_none_or(|kind| entry.value.kind() == kind)
             && self
                 .pattern
-                .is_none_or(|pattern| glob::matches(pattern, &entry.key))
+                .is_none_or(|pattern| glob::matches(pattern, &entry.key, glob::Case::Sensitive))
     }
 }
 

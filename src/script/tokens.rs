@@ -47,7 +47,8 @@ impl ReplyTokens {
         self.protocol = protocol;
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Forgets what was answered.
+    pub fn clear(&mut self) {
         self.tokens.clear();
         self.bytes.clear();
         if self.bytes.capacity() > BYTES_KEPT_MAX {
