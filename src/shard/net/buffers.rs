@@ -51,12 +51,21 @@ impl ReceiveBuffers {
 
     /// A pool that the kernel does not know.
     pub fn none() -> ReceiveBuffers {
-        ReceiveBuffers { entries: Region::new(1), data: Region::new(1), count: 0, buffer_bytes: 0, tail: 0 }
+        ReceiveBuffers {
+            entries: Region::new(1),
+            data: Region::new(1),
+            count: 0,
+            buffer_bytes: 0,
+            tail: 0,
+        }
     }
 
     /// The first `len` bytes of the buffer that a completion named.
     pub fn get(&self, id: u16, len: usize) -> &[u8] {
-        assert!(id < self.count && len <= self.buffer_bytes, "buffer {id} with {len} bytes");
+        assert!(
+            id < self.count && len <= self.buffer_bytes,
+            "buffer {id} with {len} bytes"
+        );
         // SAFETY: within the region by the assertion; the kernel does not write a buffer that it has handed out, and
         // `recycle` needs `&mut self`.
         unsafe { slice::from_raw_parts(self.address(id), len) }
@@ -66,6 +75,7 @@ impl ReceiveBuffers {
     pub fn recycle(&mut self, id: u16) {
         assert!(id < self.count, "buffer {id}");
         let slot = usize::from(self.tail & (self.count - 1));
+        #[expect(clippy::cast_ptr_alignment, reason = "a region starts on a page")]
         let ring = self.entries.start.as_ptr().cast::<BufRingEntry>();
         // SAFETY: `slot` is within the `count` entries; the kernel reads only entries before the published tail.
         let entry = unsafe { &mut *ring.add(slot) };
@@ -81,7 +91,12 @@ impl ReceiveBuffers {
 
     fn address(&self, id: u16) -> *const u8 {
         // SAFETY: every caller has checked `id < count`, and the region has `count * buffer_bytes` bytes.
-        unsafe { self.data.start.as_ptr().add(usize::from(id) * self.buffer_bytes) }
+        unsafe {
+            self.data
+                .start
+                .as_ptr()
+                .add(usize::from(id) * self.buffer_bytes)
+        }
     }
 }
 
@@ -94,7 +109,8 @@ struct Region {
 impl Region {
     fn new(bytes: usize) -> Region {
         assert!(bytes > 0, "a region has at least one byte");
-        let layout = Layout::from_size_align(bytes, PAGE_BYTES).expect("a pool that fits into memory");
+        let layout =
+            Layout::from_size_align(bytes, PAGE_BYTES).expect("a pool that fits into memory");
         // SAFETY: the layout is not empty.
         let start = unsafe { alloc_zeroed(layout) };
         match NonNull::new(start) {

@@ -81,13 +81,20 @@ impl ListenerSocket {
             return self.0.set_keepalive(false);
         }
         let interval = (idle / KEEPALIVE_PROBES).max(Duration::from_secs(1));
-        let probes = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(KEEPALIVE_PROBES);
+        let probes = TcpKeepalive::new()
+            .with_time(idle)
+            .with_interval(interval)
+            .with_retries(KEEPALIVE_PROBES);
         self.0.set_tcp_keepalive(&probes)
     }
 }
 
 fn tcp_socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -158,10 +165,10 @@ impl Listener {
     }
 
     fn pause(&self, ring: &mut Ring) {
-        let entry: squeue::Entry =
-            opcode::Timeout::new(&raw const ACCEPT_PAUSE).build().user_data(Token::AcceptAgain(self.id).pack());
+        let entry: squeue::Entry = opcode::Timeout::new(&raw const ACCEPT_PAUSE)
+            .build()
+            .user_data(Token::AcceptAgain(self.id).pack());
         // SAFETY: the time is a static.
         unsafe { ring.push(&entry) };
     }
 }
-

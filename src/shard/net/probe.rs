@@ -49,13 +49,24 @@ pub fn probe() -> Result<(), NetError> {
         .build(PROBE_ENTRIES)
         .map_err(|error| explain(error, &Restrictions::read()))?;
     let mut known = Probe::new();
-    ring.submitter().register_probe(&mut known).map_err(NetError::Setup)?;
+    ring.submitter()
+        .register_probe(&mut known)
+        .map_err(NetError::Setup)?;
     // Multishot receive came with kernel 6.0, as `SendZc` did; there is no way to ask for a flag of a request.
-    let needed = [opcode::Send::CODE, opcode::RecvMulti::CODE, opcode::AcceptMulti::CODE, opcode::SendZc::CODE];
-    if needed.into_iter().all(|code| known.is_supported(code)) && ring.params().is_feature_skip_cqe_on_success() {
+    let needed = [
+        opcode::Send::CODE,
+        opcode::RecvMulti::CODE,
+        opcode::AcceptMulti::CODE,
+        opcode::SendZc::CODE,
+    ];
+    if needed.into_iter().all(|code| known.is_supported(code))
+        && ring.params().is_feature_skip_cqe_on_success()
+    {
         return Ok(());
     }
-    Err(NetError::KernelTooOld(io::Error::from_raw_os_error(libc::EOPNOTSUPP)))
+    Err(NetError::KernelTooOld(io::Error::from_raw_os_error(
+        libc::EOPNOTSUPP,
+    )))
 }
 
 /// What the system says about who may use `io_uring`.
@@ -68,15 +79,25 @@ impl Restrictions {
     fn read() -> Restrictions {
         let sysctl = fs::read_to_string("/proc/sys/kernel/io_uring_disabled").unwrap_or_default();
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let seccomp = status.lines().find_map(|line| line.strip_prefix("Seccomp:")).map(str::trim);
-        Restrictions { sysctl: sysctl.trim().parse().unwrap_or(0), seccomp: matches!(seccomp, Some("1" | "2")) }
+        let seccomp = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Seccomp:"))
+            .map(str::trim);
+        Restrictions {
+            sysctl: sysctl.trim().parse().unwrap_or(0),
+            seccomp: matches!(seccomp, Some("1" | "2")),
+        }
     }
 }
 
 fn explain(error: io::Error, restrictions: &Restrictions) -> NetError {
     match error.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) if restrictions.sysctl > 0 => NetError::DisabledBySysctl(restrictions.sysctl),
-        Some(libc::EPERM | libc::EACCES | libc::ENOSYS) if restrictions.seccomp => NetError::DeniedBySeccomp,
+        Some(libc::EPERM | libc::EACCES) if restrictions.sysctl > 0 => {
+            NetError::DisabledBySysctl(restrictions.sysctl)
+        }
+        Some(libc::EPERM | libc::EACCES | libc::ENOSYS) if restrictions.seccomp => {
+            NetError::DeniedBySeccomp
+        }
         Some(libc::EPERM | libc::EACCES) => NetError::Denied(error),
         Some(libc::EINVAL | libc::ENOSYS) => NetError::KernelTooOld(error),
         Some(libc::ENOMEM) => NetError::MemlockTooLow(memlock_limit_bytes()),
@@ -85,10 +106,17 @@ fn explain(error: io::Error, restrictions: &Restrictions) -> NetError {
 }
 
 fn memlock_limit_bytes() -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: `limit` is a valid place for the answer.
     let result = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
-    if result == 0 { limit.rlim_cur } else { u64::MAX }
+    if result == 0 {
+        limit.rlim_cur
+    } else {
+        u64::MAX
+    }
 }
 
 impl fmt::Display for NetError {
@@ -127,8 +155,48 @@ impl fmt::Display for NetError {
 impl Error for NetError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            NetError::Denied(error) | NetError::KernelTooOld(error) | NetError::Setup(error) => Some(error),
-            NetError::DisabledBySysctl(_) | NetError::DeniedBySeccomp | NetError::MemlockTooLow(_) => None,
+            NetError::Denied(error) | NetError::KernelTooOld(error) | NetError::Setup(error) => {
+                Some(error)
+            }
+            NetError::DisabledBySysctl(_)
+            | NetError::DeniedBySeccomp
+            | NetError::MemlockTooLow(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(errno: i32, sysctl: u8, seccomp: bool) -> String {
+        explain(
+            io::Error::from_raw_os_error(errno),
+            &Restrictions { sysctl, seccomp },
+        )
+        .to_string()
+    }
+
+    #[test]
+    fn each_refusal_names_its_cause_and_its_cure() {
+        let cases = [
+            (libc::EPERM, 2, true, "sysctl -w kernel.io_uring_disabled=0"),
+            (libc::EPERM, 0, true, "--security-opt seccomp="),
+            (libc::ENOSYS, 0, true, "--security-opt seccomp="),
+            (libc::EPERM, 0, false, "security module"),
+            (libc::EINVAL, 0, false, "Linux 6.1 or later"),
+            (libc::ENOSYS, 0, false, "Linux 6.1 or later"),
+            (libc::ENOMEM, 0, false, "LimitMEMLOCK="),
+            (libc::EMFILE, 0, false, "cannot set up the network ring"),
+        ];
+        for (errno, sysctl, seccomp, cure) in cases {
+            let text = text(errno, sysctl, seccomp);
+            assert!(text.contains(cure), "errno {errno}: {text}");
+        }
+    }
+
+    #[test]
+    fn this_machine_is_fit() {
+        probe().unwrap();
     }
 }

@@ -75,7 +75,9 @@ impl Ring {
         let args = SubmitArgs::new().timespec(&timeout);
         match self.uring.submitter().submit_with_args(1, &args) {
             Ok(_) => Ok(()),
-            Err(error) if error.raw_os_error() == Some(libc::ETIME) || is_transient(&error) => Ok(()),
+            Err(error) if error.raw_os_error() == Some(libc::ETIME) || is_transient(&error) => {
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
@@ -100,7 +102,10 @@ impl Ring {
     }
 
     /// Takes the completions that are there, at most a batch.
-    pub fn drain<'a>(&mut self, batch: &'a mut [MaybeUninit<cqueue::Entry>; DRAIN_BATCH]) -> &'a [cqueue::Entry] {
+    pub fn drain<'a>(
+        &mut self,
+        batch: &'a mut [MaybeUninit<cqueue::Entry>; DRAIN_BATCH],
+    ) -> &'a [cqueue::Entry] {
         self.uring.completion().fill(batch)
     }
 
@@ -122,14 +127,27 @@ impl Ring {
     /// # Safety
     ///
     /// `entries` must point to `count` entries that outlive the ring.
-    pub unsafe fn register_buffers(&mut self, entries: u64, count: u16, group: u16) -> io::Result<()> {
+    pub unsafe fn register_buffers(
+        &mut self,
+        entries: u64,
+        count: u16,
+        group: u16,
+    ) -> io::Result<()> {
         // SAFETY: the caller's promise.
-        unsafe { self.uring.submitter().register_buf_ring_with_flags(entries, count, group, 0) }
+        unsafe {
+            self.uring
+                .submitter()
+                .register_buf_ring_with_flags(entries, count, group, 0)
+        }
     }
 
     /// Cancels every request and waits until the kernel is done with all of them.
     pub fn cancel_all(&mut self) -> io::Result<()> {
-        match self.uring.submitter().register_sync_cancel(None, CancelBuilder::any()) {
+        match self
+            .uring
+            .submitter()
+            .register_sync_cancel(None, CancelBuilder::any())
+        {
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
             result => result,
         }
@@ -139,5 +157,8 @@ impl Ring {
 /// Failures of `io_uring_enter` after which the same call may simply be made again: interrupted, short of memory, or
 /// completions to be drained first.
 fn is_transient(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)
+    )
 }

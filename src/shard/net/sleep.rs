@@ -52,7 +52,11 @@ impl Parker {
         let deep = deep.duplicate()?.into_raw_fd();
         // SAFETY: the duplicate is glommio's alone from here on.
         let deep = unsafe { BufferedFile::from_raw_fd(deep) };
-        Ok(Parker { deep, light: mailbox.event(Depth::Light).duplicate()?, polling: false })
+        Ok(Parker {
+            deep,
+            light: mailbox.event(Depth::Light).duplicate()?,
+            polling: false,
+        })
     }
 
     /// Mail woke the ring; `more` says whether the ring goes on looking for it.
@@ -80,10 +84,18 @@ impl Net {
     /// early, and returns at once if there is something already. `mailbox` is the one that `new` was given.
     ///
     /// It is also the place where glommio's other tasks get their turn.
-    pub async fn sleep<T>(&mut self, mailbox: &Mailbox<T>, at_most: Option<Duration>) -> io::Result<()> {
+    pub async fn sleep<T>(
+        &mut self,
+        mailbox: &Mailbox<T>,
+        at_most: Option<Duration>,
+    ) -> io::Result<()> {
         if executor().need_preempt() {
             self.sockets.submit()?;
-            guarded(GUARD_INTERVAL, async { Ok(yield_if_needed().await) }).await?;
+            let turn = async {
+                yield_if_needed().await;
+                Ok(())
+            };
+            guarded(GUARD_INTERVAL, turn).await?;
         }
         self.parker.poll_mailbox(&mut self.sockets.ring);
         if self.sockets.has_news() || !mailbox.prepare_to_sleep(Depth::Light) {
@@ -97,7 +109,9 @@ impl Net {
             return Ok(());
         }
         self.sockets.ring.notify(true);
-        let parked = self.park(mailbox, at_most.map(|limit| limit.saturating_sub(patience))).await;
+        let parked = self
+            .park(mailbox, at_most.map(|limit| limit.saturating_sub(patience)))
+            .await;
         self.sockets.ring.notify(false);
         mailbox.woke_up();
         parked
@@ -120,7 +134,10 @@ impl Net {
 }
 
 /// Awaits `work` beside a timer that ends it. `false`: the timer was first.
-async fn guarded(limit: Duration, work: impl Future<Output = Result<(), GlommioError<()>>>) -> io::Result<bool> {
+async fn guarded(
+    limit: Duration,
+    work: impl Future<Output = Result<(), GlommioError<()>>>,
+) -> io::Result<bool> {
     match glommio::timer::timeout(limit, work).await {
         Ok(()) => Ok(true),
         Err(GlommioError::TimedOut(_)) => Ok(false),

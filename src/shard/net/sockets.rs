@@ -118,7 +118,9 @@ impl Sockets {
 
     /// Whether the connection can take a buffer: it is open and none of its buffers is in flight.
     pub fn can_send(&self, key: ConnKey) -> bool {
-        self.get(key).is_some_and(|connection| connection.closing.is_none() && matches!(connection.send, Send::Idle))
+        self.get(key).is_some_and(|connection| {
+            connection.closing.is_none() && matches!(connection.send, Send::Idle)
+        })
     }
 
     /// Sends all of `buffer` with the next submission; `NetHandler::sent` hands it back, empty. One buffer is in
@@ -128,15 +130,21 @@ impl Sockets {
     ///
     /// If a buffer of this connection is in flight already (see [`can_send`](Self::can_send)).
     pub fn send(&mut self, key: ConnKey, buffer: Vec<u8>) {
-        let Some(connection) = lookup(&mut self.connections, key) else { return };
+        let Some(connection) = lookup(&mut self.connections, key) else {
+            return;
+        };
         if connection.closing.is_some() {
             return;
         }
-        assert!(matches!(connection.send, Send::Idle), "two sends in flight on {key:?}");
+        assert!(
+            matches!(connection.send, Send::Idle),
+            "two sends in flight on {key:?}"
+        );
         if buffer.len() > SEND_AT_ONCE_BYTES_MAX {
             return self.send_patiently(key, buffer, 0);
         }
-        let entry = send_entry(connection, &buffer, SEND_AT_ONCE).flags(squeue::Flags::SKIP_SUCCESS);
+        let entry =
+            send_entry(connection, &buffer, SEND_AT_ONCE).flags(squeue::Flags::SKIP_SUCCESS);
         connection.send = Send::AtOnce(buffer);
         // SAFETY: the connection keeps descriptor and buffer until the send is settled.
         unsafe { self.ring.push(&entry) };
@@ -146,13 +154,17 @@ impl Sockets {
     /// Stops receiving, so that a client whose command waits cannot fill memory. Data that the ring holds already is
     /// still delivered. The end of the connection goes unnoticed meanwhile.
     pub fn pause_reading(&mut self, key: ConnKey) {
-        let Some(connection) = lookup(&mut self.connections, key) else { return };
+        let Some(connection) = lookup(&mut self.connections, key) else {
+            return;
+        };
         connection.reading = false;
         self.stop_receive(key);
     }
 
     pub fn resume_reading(&mut self, key: ConnKey) {
-        let Some(connection) = lookup(&mut self.connections, key) else { return };
+        let Some(connection) = lookup(&mut self.connections, key) else {
+            return;
+        };
         connection.reading = true;
         self.arm_receive(key);
     }
@@ -164,7 +176,9 @@ impl Sockets {
 
     /// Ends the connection once the send in flight is through. Nothing is received meanwhile.
     pub fn close_when_sent(&mut self, key: ConnKey) {
-        let Some(connection) = lookup(&mut self.connections, key) else { return };
+        let Some(connection) = lookup(&mut self.connections, key) else {
+            return;
+        };
         if matches!(connection.send, Send::Idle) {
             return self.close(key);
         }
@@ -179,7 +193,10 @@ impl Sockets {
 
     /// The keys of all connections that are not being closed.
     pub fn keys(&self) -> impl Iterator<Item = ConnKey> + '_ {
-        self.connections.iter().filter(|(_, it)| it.closing.is_none()).map(|(_, it)| it.generation)
+        self.connections
+            .iter()
+            .filter(|(_, it)| it.closing.is_none())
+            .map(|(_, it)| it.generation)
     }
 
     /// Whether a connection ended that the handler does not know of yet.
@@ -193,19 +210,27 @@ impl Sockets {
 
     /// Whether this connection is open, that is: events of it are for the handler.
     pub(super) fn is_open(&self, key: ConnKey) -> bool {
-        self.get(key).is_some_and(|connection| connection.closing.is_none())
+        self.get(key)
+            .is_some_and(|connection| connection.closing.is_none())
     }
 
     /// A receive request of this connection has ended; goes on receiving if that is wanted.
     pub(super) fn receive_ended(&mut self, key: ConnKey, result: i32) {
-        let Some(connection) = lookup(&mut self.connections, key) else { return };
+        let Some(connection) = lookup(&mut self.connections, key) else {
+            return;
+        };
         connection.receive = Receive::Idle;
         match -result {
             0 => connection.reading = false,
             // Not errors of the socket: no buffer was free, or the request was cancelled, perhaps for a pause that is
             // over by now.
             libc::ENOBUFS | libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
-            error if error > 0 => return self.begin_close(key, CloseReason::Failed(io::Error::from_raw_os_error(error))),
+            error if error > 0 => {
+                return self.begin_close(
+                    key,
+                    CloseReason::Failed(io::Error::from_raw_os_error(error)),
+                );
+            }
             _ => {}
         }
         if connection.closing.is_some() {
@@ -231,7 +256,10 @@ impl Sockets {
             0.. => done + result as usize,
             _ if matches!(-result, libc::EAGAIN | libc::EINTR) => done,
             error => {
-                self.begin_close(key, CloseReason::Failed(io::Error::from_raw_os_error(-error)));
+                self.begin_close(
+                    key,
+                    CloseReason::Failed(io::Error::from_raw_os_error(-error)),
+                );
                 return None;
             }
         };
@@ -292,11 +320,16 @@ impl Sockets {
     }
 
     fn get(&self, key: ConnKey) -> Option<&Connection> {
-        self.connections.get(key.index()).filter(|connection| connection.generation == key)
+        self.connections
+            .get(key.index())
+            .filter(|connection| connection.generation == key)
     }
 
     fn send_finished(&mut self, key: ConnKey, mut buffer: Vec<u8>) -> Option<Vec<u8>> {
-        if self.get(key).is_some_and(|connection| connection.close_when_sent) {
+        if self
+            .get(key)
+            .is_some_and(|connection| connection.close_when_sent)
+        {
             self.close(key);
             return None;
         }
@@ -305,7 +338,9 @@ impl Sockets {
     }
 
     fn send_patiently(&mut self, key: ConnKey, buffer: Vec<u8>, done: usize) {
-        let Some(connection) = lookup(&mut self.connections, key) else { return };
+        let Some(connection) = lookup(&mut self.connections, key) else {
+            return;
+        };
         let entry = send_entry(connection, &buffer[done..], SEND_PATIENTLY);
         connection.send = Send::Patient { buffer, done };
         // SAFETY: the connection keeps descriptor and buffer until this send completes.
@@ -313,8 +348,13 @@ impl Sockets {
     }
 
     fn arm_receive(&mut self, key: ConnKey) {
-        let Some(connection) = lookup(&mut self.connections, key) else { return };
-        if !connection.reading || connection.closing.is_some() || connection.receive != Receive::Idle {
+        let Some(connection) = lookup(&mut self.connections, key) else {
+            return;
+        };
+        if !connection.reading
+            || connection.closing.is_some()
+            || connection.receive != Receive::Idle
+        {
             return;
         }
         connection.receive = Receive::Armed;
@@ -326,7 +366,9 @@ impl Sockets {
     }
 
     fn stop_receive(&mut self, key: ConnKey) {
-        let Some(connection) = lookup(&mut self.connections, key) else { return };
+        let Some(connection) = lookup(&mut self.connections, key) else {
+            return;
+        };
         if connection.receive == Receive::Armed {
             connection.receive = Receive::Stopping;
             self.cancel(Token::Receive(key));
@@ -334,7 +376,9 @@ impl Sockets {
     }
 
     fn begin_close(&mut self, key: ConnKey, reason: CloseReason) {
-        let Some(connection) = lookup(&mut self.connections, key) else { return };
+        let Some(connection) = lookup(&mut self.connections, key) else {
+            return;
+        };
         if connection.closing.is_some() {
             return;
         }
@@ -356,8 +400,11 @@ impl Sockets {
     }
 
     fn note_if_ended(&mut self, key: ConnKey) {
-        let Some(connection) = lookup(&mut self.connections, key) else { return };
-        let in_flight = connection.receive != Receive::Idle || !matches!(connection.send, Send::Idle);
+        let Some(connection) = lookup(&mut self.connections, key) else {
+            return;
+        };
+        let in_flight =
+            connection.receive != Receive::Idle || !matches!(connection.send, Send::Idle);
         if connection.closing.is_some() && !in_flight {
             self.ended.push(key);
         }
@@ -365,7 +412,9 @@ impl Sockets {
 }
 
 fn lookup(connections: &mut Slab<Connection>, key: ConnKey) -> Option<&mut Connection> {
-    connections.get_mut(key.index()).filter(|connection| connection.generation == key)
+    connections
+        .get_mut(key.index())
+        .filter(|connection| connection.generation == key)
 }
 
 fn send_entry(connection: &Connection, bytes: &[u8], flags: i32) -> squeue::Entry {

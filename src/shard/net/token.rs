@@ -14,7 +14,10 @@ pub struct ConnKey {
 impl ConnKey {
     pub(super) fn new(index: usize, generation: u32) -> ConnKey {
         let index = u32::try_from(index).expect("more connections than a process has descriptors");
-        ConnKey { index, generation: generation & GENERATION_MASK }
+        ConnKey {
+            index,
+            generation: generation & GENERATION_MASK,
+        }
     }
 
     /// The slot's number: small, dense and reused, so that a caller may keep its sessions in a vector.
@@ -55,7 +58,10 @@ impl Token {
 
     pub fn unpack(bits: u64) -> Token {
         let index = bits as u32;
-        let key = ConnKey { index, generation: (bits >> 32) as u32 & GENERATION_MASK };
+        let key = ConnKey {
+            index,
+            generation: (bits >> 32) as u32 & GENERATION_MASK,
+        };
         match bits >> (64 - TAG_BITS) {
             0 => Token::Receive(key),
             1 => Token::Send(key),
