@@ -31,7 +31,7 @@ pub(super) const DIRECT_SLEEP_MAX: Duration = Duration::from_millis(1);
 /// glommio falls asleep beside runnable tasks when its preempt timer fires after it polled for events and before it ran
 /// the first task, which happens when the thread loses its core in between. Only another event ends that sleep. A timer
 /// of this length beside everything that the shard awaits in glommio is that event.
-const GUARD_INTERVAL: Duration = Duration::from_millis(20);
+const GUARD_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What an eventfd holds.
 const COUNTER_BYTES: usize = size_of::<u64>();
