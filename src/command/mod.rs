@@ -15,6 +15,8 @@
     reason = "all handlers have one signature, also those that cannot fail"
 )]
 
+mod bitmap;
+mod bitmap_field;
 mod ctx;
 pub mod error;
 #[cfg(test)]
@@ -31,13 +33,14 @@ pub use ctx::{Ctx, Handler};
 pub use error::Error;
 pub use spec::{Access, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, Spec};
 
-/// The families of data commands.
+/// The commands that work on keys.
 pub fn families() -> impl Iterator<Item = &'static Command<Handler>> {
-    [
+    let families = [
         string::COMMANDS,
         string_edit::COMMANDS,
         string_lcs::COMMANDS,
-    ]
-    .into_iter()
-    .flatten()
+        bitmap::COMMANDS,
+        bitmap_field::COMMANDS,
+    ];
+    families.into_iter().flatten()
 }

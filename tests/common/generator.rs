@@ -349,6 +349,64 @@ impl Generator {
         number(self.rng.between(-12, 12))
     }
 
+    fn bit_offset(&mut self) -> Vec<u8> {
+        match self.rng.below(20) {
+            0 => self.junk(),
+            1 => b"4294967296".into(),
+            2 => number(self.rng.between(8000, 80_000)),
+            _ => number(self.rng.between(0, 200)),
+        }
+    }
+
+    fn bit_range(&mut self, args: &mut Args) {
+        for _ in 0..[0, 2, 2, 2, 1][self.rng.below(5)] {
+            let index = match self.rng.below(4) {
+                0 => number(self.rng.between(-400, 400)),
+                _ => self.index(),
+            };
+            args.push(index);
+        }
+        if self.rng.one_in(2) {
+            let unit = self.rng.pick(&["bit", "bit", "byte", "bits"]);
+            args.push(self.in_some_case(unit));
+        }
+    }
+
+    fn bitfield_op(&mut self, args: &mut Args, only_get: bool) {
+        if self.rng.one_in(3) {
+            args.push(self.in_some_case("overflow"));
+            let mode = self.rng.pick(&["wrap", "sat", "fail", "sat", "fail", "no"]);
+            args.push(self.in_some_case(mode));
+        }
+        let action = match only_get {
+            true => "get",
+            false => self.rng.pick(&["get", "set", "incrby"]),
+        };
+        args.push(self.in_some_case(action));
+        let sign = self.rng.pick(&["i", "u"]);
+        let width = match self.rng.below(3) {
+            0 => self
+                .rng
+                .pick(&["1", "2", "8", "16", "32", "62", "63", "64", "65", "0", ""]),
+            _ => self
+                .rng
+                .pick(&["3", "5", "7", "8", "9", "13", "31", "33", "63"]),
+        };
+        args.push(format!("{sign}{width}").into());
+        let offset = match self.rng.below(3) {
+            0 => [b"#".to_vec(), number(self.rng.between(-1, 12))].concat(),
+            _ => self.bit_offset(),
+        };
+        args.push(offset);
+        if action != "get" {
+            let operand = match self.rng.below(3) {
+                0 => number(self.rng.next() as i64),
+                _ => self.int(),
+            };
+            args.push(operand);
+        }
+    }
+
     fn keys(&mut self, args: &mut Args, most: usize) {
         for _ in 0..=self.rng.below(most) {
             args.push(self.key());
@@ -484,5 +542,52 @@ static SHAPES: &[Shape] = &[
             args.push(g.index());
         }
         g.maybe(args, 4, &["withmatchlen", "idx"]);
+    }),
+    shape("setbit", 6, |g, args| {
+        args.push(g.key());
+        args.push(g.bit_offset());
+        args.push(match g.rng.below(10) {
+            0 => g.int(),
+            n => number(n as i64 % 2),
+        });
+    }),
+    shape("getbit", 4, |g, args| {
+        args.push(g.key());
+        args.push(g.bit_offset());
+    }),
+    shape("bitcount", 6, |g, args| {
+        args.push(g.key());
+        g.bit_range(args);
+    }),
+    shape("bitpos", 6, |g, args| {
+        args.push(g.key());
+        args.push(match g.rng.below(10) {
+            0 => g.int(),
+            n => number(n as i64 % 2),
+        });
+        g.bit_range(args);
+    }),
+    shape("bitop", 8, |g, args| {
+        let op = g.rng.pick(&["and", "or", "xor", "not", "not", "nand"]);
+        args.push(g.in_some_case(op));
+        args.push(g.key());
+        if op == "not" && !g.rng.one_in(10) {
+            args.push(g.key());
+        } else {
+            g.keys(args, 4);
+        }
+    }),
+    shape("bitfield", 12, |g, args| {
+        args.push(g.key());
+        for _ in 0..g.rng.below(5) {
+            g.bitfield_op(args, false);
+        }
+    }),
+    shape("bitfield_ro", 6, |g, args| {
+        args.push(g.key());
+        for _ in 0..g.rng.below(4) {
+            let only_get = !g.rng.one_in(20);
+            g.bitfield_op(args, only_get);
+        }
     }),
 ];
