@@ -138,3 +138,86 @@ impl DoubleText {
         self.len += bytes.len();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn integers_have_one_form() {
+        for text in [
+            "",
+            "-",
+            "+1",
+            "-0",
+            "00",
+            "01",
+            "-01",
+            " 1",
+            "1 ",
+            "1.0",
+            "1e3",
+            "0x1",
+            "9223372036854775808",
+        ] {
+            assert_eq!(parse_i64(text.as_bytes()), None, "{text}");
+        }
+        for text in [
+            "-9223372036854775809",
+            "99999999999999999999",
+            "18446744073709551617",
+            "1\0",
+        ] {
+            assert_eq!(parse_i64(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn doubles_print_as_c_prints_them() {
+        for (value, expected) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (f64::NAN, "nan"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+            (0.1, "0.10000000000000001"),
+            (3.15, "3.1499999999999999"),
+            (-2.5, "-2.5"),
+            (0.0001, "0.0001"),
+            (0.000_012_34, "1.234e-05"),
+            (99_999_999_999_999_984.0, "99999999999999984"),
+            (1e17, "1e+17"),
+            (123_456_789_012_345_678.0, "1.2345678901234568e+17"),
+            (1e300, "1.0000000000000001e+300"),
+            (-5e-324, "-4.9406564584124654e-324"),
+            (f64::MIN, "-1.7976931348623157e+308"),
+        ] {
+            assert_eq!(
+                String::from_utf8_lossy(DoubleText::new(value).as_bytes()),
+                expected
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_integer_reads_as_it_prints(value: i64) {
+            prop_assert_eq!(parse_i64(value.to_string().as_bytes()), Some(value));
+        }
+
+        #[test]
+        fn whatever_reads_as_an_integer_prints_the_same(text in "-?[0-9]{1,20}") {
+            if let Some(value) = parse_i64(text.as_bytes()) {
+                prop_assert_eq!(value.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn every_double_reads_as_it_prints(value in any::<f64>().prop_filter("a number", |value| !value.is_nan())) {
+            let text = DoubleText::new(value);
+            let read: f64 = str::from_utf8(text.as_bytes()).unwrap().parse().unwrap();
+            prop_assert_eq!(read.to_bits(), value.to_bits());
+        }
+    }
+}

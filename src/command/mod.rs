@@ -24,6 +24,7 @@ mod oracle;
 mod spec;
 mod string;
 mod string_edit;
+mod string_float;
 mod string_lcs;
 mod string_options;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub fn families() -> impl Iterator<Item = &'static Command<Handler>> {
     let families = [
         string::COMMANDS,
         string_edit::COMMANDS,
+        string_float::COMMANDS,
         string_lcs::COMMANDS,
         bitmap::COMMANDS,
         bitmap_field::COMMANDS,

@@ -11,7 +11,7 @@ pub struct Limits {
     /// Option `proto-max-bulk-len`.
     pub max_bulk_len: usize,
     pub max_args: usize,
-    /// Length of an inline request, and of the line that carries a count or a length.
+    /// Length of an inline request, and of the line that carries a count or a length. At least [`MIN_INLINE`].
     pub max_inline: usize,
     /// Without it a client may send just enough to log in: it must not fill the memory of a server it has no
     /// password for.
@@ -19,8 +19,11 @@ pub struct Limits {
 }
 
 pub const MAX_BULK_LEN: usize = 512 * 1024 * 1024;
-pub const MAX_ARGS: usize = 1024 * 1024;
+/// As in Redis 7.0. It promises nothing: memory grows with the arguments that have come, not with their count.
+pub const MAX_ARGS: usize = i32::MAX as usize;
 pub const MAX_INLINE: usize = 64 * 1024;
+/// Counts and lengths of two digits are read without a look at the limit.
+pub const MIN_INLINE: usize = 3;
 pub const UNAUTHENTICATED_MAX_ARGS: usize = 10;
 pub const UNAUTHENTICATED_MAX_BULK_LEN: usize = 16384;
 
@@ -112,6 +115,11 @@ impl Decoder {
             input
         };
         Args::from_spans(buffer, &self.spans)
+    }
+
+    #[cfg(test)]
+    pub(super) fn args_capacity(&self) -> usize {
+        self.spans.capacity()
     }
 
     fn start_over(&mut self) {

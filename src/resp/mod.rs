@@ -20,6 +20,9 @@ pub mod protocol_error;
 pub mod reply;
 pub mod value;
 
+#[cfg(test)]
+mod tests;
+
 pub use args::{Args, OwnedArgs, Span};
 pub use decode::{Decoder, Limits, Step};
 pub use encode::RespWriter;
