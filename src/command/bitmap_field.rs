@@ -104,12 +104,6 @@ struct Op {
     overflow: Overflow,
 }
 
-impl Op {
-    fn is_write(&self) -> bool {
-        !matches!(self.action, Action::Get)
-    }
-}
-
 impl Field {
     fn parse(kind: &[u8], offset: &[u8], bytes_max: usize) -> Result<Self, Error> {
         const INVALID: Error = Error::text(
@@ -161,18 +155,34 @@ impl Field {
             (0, (1_i128 << self.width) - 1)
         }
     }
+}
+
+impl Op {
+    fn is_write(&self) -> bool {
+        !matches!(self.action, Action::Get)
+    }
 
     /// The number to store for `exact`; `None` where an overflow fails.
-    fn fit(self, exact: i128, overflow: Overflow) -> Option<i64> {
-        let (min, max) = self.limits();
+    fn fit(&self, exact: i128) -> Option<i64> {
+        let (min, max) = self.field.limits();
         if (min..=max).contains(&exact) {
             return Some(exact as i64);
         }
-        match overflow {
-            Overflow::Wrap => Some(self.narrow(exact as u64)),
+        match self.overflow {
+            Overflow::Wrap => Some(self.field.narrow(exact as u64)),
+            Overflow::Saturate if self.is_set_far_below(exact) => Some(max as i64),
             Overflow::Saturate => Some(exact.clamp(min, max) as i64),
             Overflow::Fail => None,
         }
+    }
+
+    /// Redis finds out in 64 bits how much could be added before the overflow. For a number to be set that is so low
+    /// that this wraps round, it saturates at the wrong end, and so do we.
+    fn is_set_far_below(&self, exact: i128) -> bool {
+        let (_, max) = self.field.limits();
+        let wraps = max - exact > i128::from(i64::MAX);
+        let is_narrow = self.field.width < bits::FIELD_BITS_MAX;
+        matches!(self.action, Action::Set(_)) && is_narrow && wraps
     }
 }
 
@@ -248,7 +258,7 @@ fn run(txn: &mut Txn<'_>, key: &[u8], op: &Op) -> Result<Option<i64>, Error> {
         Action::Set(number) => (i128::from(number as u64), true),
         Action::Add(number) => (i128::from(old) + i128::from(number), false),
     };
-    let Some(new) = field.fit(exact, op.overflow) else {
+    let Some(new) = op.fit(exact) else {
         return Ok(None);
     };
     if new != old {

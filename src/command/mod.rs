@@ -19,6 +19,10 @@ mod bitmap;
 mod bitmap_field;
 mod ctx;
 pub mod error;
+mod keys;
+mod keys_expire;
+mod keys_scan;
+mod object;
 #[cfg(test)]
 mod oracle;
 mod spec;
@@ -43,6 +47,10 @@ pub fn families() -> impl Iterator<Item = &'static Command<Handler>> {
         string_lcs::COMMANDS,
         bitmap::COMMANDS,
         bitmap_field::COMMANDS,
+        keys::COMMANDS,
+        keys_expire::COMMANDS,
+        keys_scan::COMMANDS,
+        object::COMMANDS,
     ];
     families.into_iter().flatten()
 }
