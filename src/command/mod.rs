@@ -20,6 +20,7 @@ mod bitmap_field;
 mod ctx;
 pub mod error;
 mod keys;
+mod keys_dump;
 mod keys_expire;
 mod keys_scan;
 mod object;
@@ -48,6 +49,7 @@ pub fn families() -> impl Iterator<Item = &'static Command<Handler>> {
         bitmap::COMMANDS,
         bitmap_field::COMMANDS,
         keys::COMMANDS,
+        keys_dump::COMMANDS,
         keys_expire::COMMANDS,
         keys_scan::COMMANDS,
         object::COMMANDS,

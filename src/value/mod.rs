@@ -4,6 +4,8 @@
 //! follows from how it was made and changed, as in Redis. Depends on `base` only.
 
 pub mod bits;
+mod lzf;
+pub mod rdb;
 mod string;
 
 pub use string::{Str, StrBuf};

@@ -407,6 +407,24 @@ impl Generator {
         }
     }
 
+    /// A serialized value, sometimes damaged.
+    fn dump(&mut self) -> Vec<u8> {
+        if self.dumps.is_empty() {
+            return self.junk();
+        }
+        let at = self.rng.below(self.dumps.len());
+        let mut dump = self.dumps[at].clone();
+        match self.rng.below(12) {
+            0 => dump.truncate(self.rng.below(dump.len())),
+            1 => {
+                let at = self.rng.below(dump.len());
+                dump[at] ^= 1 << self.rng.below(8);
+            }
+            _ => {}
+        }
+        dump
+    }
+
     fn db(&mut self) -> Vec<u8> {
         match self.rng.below(20) {
             0 => self.junk(),
@@ -737,6 +755,29 @@ static SHAPES: &[Shape] = &[
     shape("swapdb", 2, |g, args| {
         args.push(g.db());
         args.push(g.db());
+    }),
+    compared(
+        Compare::Dump,
+        shape("dump", 8, |g, args| args.push(g.key())),
+    ),
+    shape("restore", 8, |g, args| {
+        args.push(g.key());
+        args.push(match g.rng.below(4) {
+            0 => g.milliseconds(),
+            1 => g.unix_milliseconds(),
+            _ => b"0".into(),
+        });
+        args.push(g.dump());
+        g.maybe(args, 2, &["replace", "absttl"]);
+        if g.rng.one_in(6) {
+            args.push(g.in_some_case("idletime"));
+            args.push(g.index());
+        }
+        if g.rng.one_in(6) {
+            args.push(g.in_some_case("freq"));
+            args.push(g.int());
+        }
+        g.maybe(args, 20, &["replace", "idletime", "freq"]);
     }),
     shape("select", 4, |g, args| args.push(g.db())),
 ];
