@@ -128,6 +128,13 @@ impl<'a> Txn<'a> {
         Some(self.entry_at(key, bucket).accessed_s)
     }
 
+    /// Sets the time of a key's last access. It is no data: it is neither stored nor taken back.
+    pub fn set_accessed_s(&mut self, key: &[u8], accessed_s: u32) {
+        if let Some(bucket) = self.find(key) {
+            self.entry_at(key, bucket).accessed_s = accessed_s;
+        }
+    }
+
     /// Heap and table bytes of a key.
     pub fn memory_bytes(&mut self, key: &[u8]) -> Option<usize> {
         let bucket = self.find(key)?;

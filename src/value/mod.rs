@@ -3,6 +3,9 @@
 //! Invariants: a value never knows its key, its expiry or who may see it; a value's encoding (what `OBJECT ENCODING` shows)
 //! follows from how it was made and changed, as in Redis. Depends on `base` only.
 
+pub mod bits;
+mod lzf;
+pub mod rdb;
 mod string;
 
 pub use string::{Str, StrBuf};
