@@ -246,6 +246,8 @@ pub struct Spec {
     pub summary: &'static str,
     pub complexity: &'static str,
     pub since: &'static str,
+    /// What COMMAND INFO tells of the reply, for proxies and tests.
+    pub tips: &'static [&'static str],
 }
 
 impl Spec {
@@ -262,6 +264,7 @@ impl Spec {
             summary: "",
             complexity: "",
             since: "",
+            tips: &[],
         }
     }
 
@@ -294,6 +297,12 @@ impl Spec {
         self.since = since;
         self.complexity = complexity;
         self.summary = summary;
+        self
+    }
+
+    #[must_use]
+    pub const fn tips(mut self, tips: &'static [&'static str]) -> Self {
+        self.tips = tips;
         self
     }
 

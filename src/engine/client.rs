@@ -209,6 +209,8 @@ pub struct Client {
     pub watch_flag: WatchFlag,
     /// The token of the work that answers next; until then nothing more is run.
     pub parked: Option<u64>,
+    /// CLIENT NO-TOUCH: reading leaves no trace in OBJECT IDLETIME.
+    pub no_touch: bool,
 }
 
 impl Client {
@@ -224,6 +226,7 @@ impl Client {
             watching: Vec::new(),
             watch_flag: Arc::new(AtomicBool::new(false)),
             parked: None,
+            no_touch: false,
         }
     }
 

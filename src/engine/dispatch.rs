@@ -66,7 +66,7 @@ impl Worker {
                 },
             );
         }
-        if self.shared.monitors.load(Ordering::Relaxed) > 0 {
+        if !matches!(entry.run, Run::Exec) {
             self.feed_monitors(entry, client, &args);
         }
         self.failed = false;
@@ -114,6 +114,7 @@ impl Worker {
         args: Args<'_>,
         out: &mut Vec<u8>,
     ) -> Flow {
+        self.note_touching(entry, client);
         match entry.run {
             Run::Data(handler) => self.plain(entry, handler, client, args, out),
             Run::Script(invocation) => self.script(entry, invocation, client, args, out),
@@ -124,6 +125,12 @@ impl Worker {
                 Flow::Done
             }
         }
+    }
+
+    /// CLIENT NO-TOUCH: whether this command's reads count as accesses. TOUCH is there to do just that.
+    #[inline]
+    pub(super) fn note_touching(&mut self, entry: &Entry, client: &Client) {
+        self.buffers.no_touch = client.no_touch && entry.spec.name != "touch";
     }
 
     /// Runs a command of this layer for a client.
@@ -207,7 +214,15 @@ impl Worker {
     }
 
     /// Sends the request to everybody who monitors.
-    fn feed_monitors(&self, entry: &Entry, client: &Client, args: &Args<'_>) {
+    #[inline]
+    pub(super) fn feed_monitors(&self, entry: &Entry, client: &Client, args: &Args<'_>) {
+        if self.shared.monitors.load(Ordering::Relaxed) > 0 {
+            self.feed_some_monitors(entry, client, args);
+        }
+    }
+
+    #[cold]
+    fn feed_some_monitors(&self, entry: &Entry, client: &Client, args: &Args<'_>) {
         if entry
             .spec
             .flags
@@ -224,7 +239,7 @@ impl Worker {
         use super::admission::Wait;
         let wait = match kind {
             Kind::Plain { wait, .. } | Kind::Exec { wait, .. } => Some(wait),
-            Kind::Paused { .. } => None,
+            Kind::Paused { .. } | Kind::Timer(_) => None,
             Kind::Script(work) => work.wait(),
         };
         match wait {

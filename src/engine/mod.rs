@@ -26,16 +26,15 @@ mod running;
 mod script_host;
 mod script_run;
 mod shared;
+#[cfg(test)]
+mod testing;
 mod waiting;
 mod work;
 mod worker;
 
+pub use admin::REDIS_VERSION;
 pub use client::{Client, ClientFlags, ClientInfo, Clients, Peer};
 pub use message::Message;
 pub use running::Running;
 pub use shared::{Host, Pause, PauseMode, Shared};
 pub use worker::{Flow, Worker};
-
-/// The release of Redis whose commands and replies this server has; clients ask for it.
-pub const REDIS_VERSION: crate::script::RedisVersion =
-    crate::script::RedisVersion { text: "7.2.4", number: 0x0007_0204 };

@@ -226,12 +226,14 @@ impl Worker {
         let db_before = client.db;
         RespWriter::new(out, client.protocol).array(commands.len());
         let mut flow = Flow::Done;
+        self.in_exec = true;
         for Queued { entry, args } in commands {
             match self.exec_one(entry, &mut grants, client, args.as_args(), out) {
                 Ok(Flow::Close) => flow = Flow::Close,
                 Ok(_) => {}
                 Err(script_run::NeedsGate) => {
                     // A script wants a key that cannot be had in order: all again, with the keyspace to itself.
+                    self.in_exec = false;
                     self.rollback();
                     self.keeper.release(grants);
                     out.truncate(mark);
@@ -240,10 +242,14 @@ impl Worker {
                 }
             }
         }
+        self.in_exec = false;
         if let Err(error) = self.commit() {
             self.answer_error(client, out, mark, &error);
         }
         self.keeper.release(grants);
+        if let Some(exec) = self.shared.registry.get(b"exec") {
+            self.feed_monitors(exec, client, &Args::from_slices(&[b"exec"]));
+        }
         flow
     }
 
@@ -271,6 +277,8 @@ impl Worker {
         out: &mut Vec<u8>,
     ) -> Result<Flow, script_run::NeedsGate> {
         let mark = out.len();
+        self.feed_monitors(entry, client, &args);
+        self.note_touching(entry, client);
         let result = match entry.run {
             Run::Data(handler) => {
                 let db = self.shared.keyspace.physical(client.db);

@@ -25,7 +25,7 @@ use crate::keyspace::{Txn, TxnBuffers};
 use crate::locks::{Footprint, Mode};
 use crate::resp::{Args, OwnedArgs, RespWriter};
 use crate::script::{
-    AbortReason, Dialect, LogLevel, PoolOptions, Script, ScriptError, ScriptFlags, ScriptRun, Sha,
+    AbortReason, Dialect, LogLevel, PoolOptions, RedisVersion, Script, ScriptError, ScriptFlags, ScriptRun, Sha,
     Step, VmPool,
 };
 use smallvec::SmallVec;
@@ -37,6 +37,9 @@ use std::time::Duration;
 const RERUNS_MAX: u32 = 8;
 /// Lines that one script may log; more are dropped.
 const LOG_LINES_MAX: usize = 1000;
+
+/// What `redis.REDIS_VERSION` and `redis.REDIS_VERSION_NUM` say.
+const VERSION: RedisVersion = RedisVersion { text: super::REDIS_VERSION, number: 0x0007_0204 };
 
 /// How a script was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +107,7 @@ impl ScriptState {
     pub fn new(shared: &'static Shared, shard: u32) -> Self {
         let settings = shared.config.settings();
         let options = PoolOptions {
-            version: super::REDIS_VERSION,
+            version: VERSION,
             memory_limit: settings.size(Opt::ScriptMemoryLimit),
             vms_max: settings.size(Opt::ScriptPoolSize),
         };

@@ -23,10 +23,27 @@ pub enum Kind {
         entry: &'static Entry,
         args: OwnedArgs,
     },
+    /// A command that answers when its time has come.
+    Timer(Timer),
     /// An EXEC that waits for gate or locks.
     Exec { commands: Vec<Queued>, wait: Wait },
     /// A script that waits, or whose time slice is over.
     Script(Box<ScriptWork>),
+}
+
+/// What only time ends, or CLIENT UNBLOCK.
+#[derive(Clone, Copy, Debug)]
+pub struct Timer {
+    /// On the monotonic clock; `None`: never.
+    pub due_us: Option<u64>,
+    pub reply: TimerReply,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerReply {
+    Ok,
+    /// WAIT: so many replicas have the client's writes.
+    NoReplicas,
 }
 
 /// Work and whose it is.

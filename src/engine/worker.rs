@@ -40,6 +40,10 @@ pub struct Worker {
     pub(super) runnable: Vec<Token>,
     /// The command that is running has answered with an error.
     pub(super) failed: bool,
+    /// An EXEC is running: nothing in it may wait.
+    pub(super) in_exec: bool,
+    /// A command of this pass answers only once everything is on disk, whatever the durability.
+    pub(super) sync_asked: bool,
     /// When the last command ended, or the pass began: the start of the next command.
     pub(super) clock: Instant,
     /// Where the active expiry goes on.
@@ -66,6 +70,8 @@ impl Worker {
             scripts: ScriptState::new(shared, shard),
             runnable: Vec::new(),
             failed: false,
+            in_exec: false,
+            sync_asked: false,
             clock: Instant::now(),
             expire_cursor: 0,
         };
@@ -85,7 +91,13 @@ impl Worker {
         let journal = &self.shared.journal;
         self.shared.gate.leave(self.shard);
         let appended = journal.appended();
+        let sync_asked = std::mem::take(&mut self.sync_asked);
         match journal.durability() {
+            _ if sync_asked && journal.synced() < appended => {
+                journal.health()?;
+                journal.request_sync();
+                Ok(Some(appended))
+            }
             Durability::Always => {
                 if journal.synced() >= appended {
                     return Ok(None);
@@ -162,9 +174,8 @@ impl Worker {
                     );
                 }
             },
-            Kind::Paused { entry, args } => {
-                return self.execute(entry, client, args.as_args(), out);
-            }
+            Kind::Paused { entry, args } => self.execute(entry, client, args.as_args(), out),
+            Kind::Timer(timer) => self.timer_over(timer, client, out),
             Kind::Script(work) => self.script_resume(token, work, client, since_us, out),
         };
         self.apply_reply_mode(client, out, mark, flow);
@@ -228,6 +239,7 @@ impl Worker {
         match kind {
             Kind::Plain { wait, .. } | Kind::Exec { wait, .. } => self.keeper.cancel(wait),
             Kind::Paused { .. } => {}
+            Kind::Timer(timer) => self.end_timer(timer),
             Kind::Script(work) => self.script_cancel(work),
         }
     }
@@ -235,6 +247,7 @@ impl Worker {
     /// What a client leaves behind.
     fn leave(&mut self, client: &mut Client) {
         super::multi::discard_all(self, client);
+        super::admin::stop_monitoring(self, client);
         self.shared.clients.leave(client.id());
     }
 

@@ -17,6 +17,8 @@ pub struct TxnBuffers {
     undo: Vec<Undo>,
     record_key: Vec<u8>,
     record_value: Vec<u8>,
+    /// Reading is not noted as an access.
+    pub no_touch: bool,
     pub hits: u64,
     pub misses: u64,
     pub expired: u64,
@@ -100,8 +102,11 @@ impl<'a> Txn<'a> {
             return None;
         };
         self.buffers.hits += 1;
+        let no_touch = self.buffers.no_touch;
         let entry = self.entry_at(key, bucket);
-        entry.accessed_s = accessed_s;
+        if !no_touch {
+            entry.accessed_s = accessed_s;
+        }
         Some(&entry.value)
     }
 

@@ -31,6 +31,10 @@ impl Reply for RespWriter<'_> {
         self.protocol
     }
 
+    fn switch_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
     #[inline]
     fn ok(&mut self) {
         self.out.extend_from_slice(b"+OK\r\n");

@@ -17,6 +17,10 @@ pub enum Protocol {
 pub trait Reply {
     fn protocol(&self) -> Protocol;
 
+    /// HELLO changes the protocol, and its own reply is the first in the new one. A script's destination has no dialect
+    /// that a command could change.
+    fn switch_protocol(&mut self, _protocol: Protocol) {}
+
     /// A status line. CR and LF in it become spaces.
     fn simple_bytes(&mut self, text: &[u8]);
     fn integer(&mut self, value: i64);

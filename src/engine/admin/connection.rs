@@ -1,40 +1,98 @@
-//! PING, ECHO, SELECT.
+//! A connection's own affairs: PING, ECHO, SELECT, HELLO, AUTH, QUIT, RESET, READONLY, READWRITE.
 
+use super::{ANYTIME_FAST, REDIS_VERSION, SESSION, client, is, ok, text};
 use crate::base::number::parse_i64;
 use crate::command::{Command, Error, Flags, Group, Spec};
+use crate::config::Opt;
+use crate::engine::client::{ClientFlags, ReplyMode};
+use crate::engine::multi;
 use crate::engine::registry::{EngineCtx, EngineHandler};
-use crate::engine::worker::Flow;
+use crate::engine::worker::{Flow, Worker};
+use crate::resp::Protocol;
+
+/// Commands that a client may send before it has authenticated.
+const DOOR: Flags = SESSION
+    .union(Flags::FAST)
+    .union(Flags::NO_AUTH)
+    .union(Flags::ALLOW_BUSY);
 
 pub static COMMANDS: &[Command<EngineHandler>] = &[
     Command::new(
-        Spec::new("ping", -1, Group::Connection, Flags::FAST).docs(
-            "1.0.0",
-            "O(1)",
-            "Returns the server's liveliness response.",
-        ),
+        Spec::new("ping", -1, Group::Connection, Flags::FAST)
+            .docs("1.0.0", "O(1)", "Returns the server's liveliness response.")
+            .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
         ping,
     ),
     Command::new(
-        Spec::new(
-            "echo",
-            2,
-            Group::Connection,
-            Flags::FAST.union(Flags::LOADING).union(Flags::STALE),
-        )
-        .docs("1.0.0", "O(1)", "Returns the given string."),
+        Spec::new("echo", 2, Group::Connection, ANYTIME_FAST).docs(
+            "1.0.0",
+            "O(1)",
+            "Returns the given string.",
+        ),
         echo,
     ),
     Command::new(
-        Spec::new(
-            "select",
-            2,
-            Group::Connection,
-            Flags::FAST.union(Flags::LOADING).union(Flags::STALE),
-        )
-        .docs("1.0.0", "O(1)", "Changes the selected database."),
+        Spec::new("select", 2, Group::Connection, ANYTIME_FAST).docs(
+            "1.0.0",
+            "O(1)",
+            "Changes the selected database.",
+        ),
         select,
     ),
+    Command::new(
+        Spec::new("hello", -1, Group::Connection, DOOR).docs(
+            "6.0.0",
+            "O(1)",
+            "Handshakes with the server.",
+        ),
+        hello,
+    ),
+    Command::new(
+        Spec::new("auth", -2, Group::Connection, DOOR).docs(
+            "1.0.0",
+            "O(N) where N is the number of passwords defined for the user",
+            "Authenticates the connection.",
+        ),
+        auth,
+    ),
+    Command::new(
+        Spec::new("quit", -1, Group::Connection, DOOR).docs(
+            "1.0.0",
+            "O(1)",
+            "Closes the connection.",
+        ),
+        quit,
+    ),
+    Command::new(
+        Spec::new("reset", 1, Group::Connection, DOOR).docs(
+            "6.2.0",
+            "O(1)",
+            "Resets the connection.",
+        ),
+        reset,
+    ),
+    Command::new(
+        Spec::new("readonly", 1, Group::Connection, ANYTIME_FAST).docs(
+            "3.0.0",
+            "O(1)",
+            "Enables read-only queries for a connection to a cluster replica node.",
+        ),
+        no_cluster,
+    ),
+    Command::new(
+        Spec::new("readwrite", 1, Group::Connection, ANYTIME_FAST).docs(
+            "3.0.0",
+            "O(1)",
+            "Enables read-write queries for a connection to a cluster replica node.",
+        ),
+        no_cluster,
+    ),
 ];
+
+/// The only user.
+const USER: &[u8] = b"default";
+const WRONG_PASSWORD: Error =
+    Error::text("WRONGPASS invalid username-password pair or user is disabled.");
 
 fn ping(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     match ctx.args.len() {
@@ -51,12 +109,165 @@ fn echo(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
 }
 
 fn select(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
-    let db = parse_i64(ctx.args.get(1)).ok_or(Error::InvalidDbIndex)?;
+    let db = parse_i64(ctx.args.get(1))
+        .filter(|db| i32::try_from(*db).is_ok())
+        .ok_or(Error::NotInteger)?;
     let databases = ctx.worker.shared.keyspace.databases();
     match usize::try_from(db) {
         Ok(db) if db < databases => ctx.client.select(db),
         _ => return Err(Error::DbIndexOutOfRange),
     }
-    ctx.reply.ok();
+    ok(ctx)
+}
+
+fn hello(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let protocol = match ctx.args.try_get(1).map(parse_i64) {
+        None => ctx.client.protocol,
+        Some(Some(2)) => Protocol::Resp2,
+        Some(Some(3)) => Protocol::Resp3,
+        Some(Some(_)) => return Err(Error::text("NOPROTO unsupported protocol version")),
+        Some(None) => {
+            return Err(Error::text(
+                "ERR Protocol version is not an integer or out of range",
+            ));
+        }
+    };
+    let options = HelloOptions::parse(ctx)?;
+    if let Some((user, password)) = options.auth {
+        authenticate(ctx, user, password)?;
+    }
+    if !ctx.client.authenticated {
+        return Err(Error::text(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> \
+             <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+        ));
+    }
+    if let Some(name) = options.name {
+        ctx.client.info.texts.lock().name = name;
+    }
+    ctx.client.set_protocol(protocol);
+    ctx.reply.switch_protocol(protocol);
+    greet(ctx);
     Ok(Flow::Done)
+}
+
+/// HELLO's options after the protocol.
+#[derive(Default)]
+struct HelloOptions<'a> {
+    auth: Option<(&'a [u8], &'a [u8])>,
+    name: Option<String>,
+}
+
+impl<'a> HelloOptions<'a> {
+    fn parse(ctx: &EngineCtx<'a>) -> Result<Self, Error> {
+        let mut options = Self::default();
+        let mut rest = ctx.args.skip(2).iter();
+        while let Some(option) = rest.next() {
+            if is(option, "auth") && rest.len() >= 2 {
+                options.auth = rest.next().zip(rest.next());
+            } else if is(option, "setname")
+                && let Some(name) = rest.next()
+            {
+                options.name = Some(client::valid_name(name)?);
+            } else {
+                let line = format!("ERR Syntax error in HELLO option '{}'", text(option));
+                return Err(super::error(line));
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn greet(ctx: &mut EngineCtx<'_>) {
+    let protocol = if ctx.client.protocol == Protocol::Resp3 {
+        3
+    } else {
+        2
+    };
+    let reply = &mut *ctx.reply;
+    reply.map(7);
+    for (name, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
+        reply.bulk(name.as_bytes());
+        reply.bulk(value.as_bytes());
+    }
+    reply.bulk(b"proto");
+    reply.integer(protocol);
+    reply.bulk(b"id");
+    reply.integer(ctx.client.id() as i64);
+    for (name, value) in [("mode", "standalone"), ("role", "master")] {
+        reply.bulk(name.as_bytes());
+        reply.bulk(value.as_bytes());
+    }
+    reply.bulk(b"modules");
+    reply.array(0);
+}
+
+fn auth(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let args = ctx.args;
+    match args.len() {
+        2 if required_password(ctx.worker).is_empty() => {
+            return Err(Error::text(
+                "ERR AUTH <password> called without any password configured for the default user. \
+                 Are you sure your configuration is correct?",
+            ));
+        }
+        2 => authenticate(ctx, USER, args.get(1))?,
+        3 => authenticate(ctx, args.get(1), args.get(2))?,
+        _ => return Err(Error::Syntax),
+    }
+    ok(ctx)
+}
+
+fn authenticate(ctx: &mut EngineCtx<'_>, user: &[u8], password: &[u8]) -> Result<(), Error> {
+    let required = required_password(ctx.worker);
+    let right = required.is_empty() || is_same_secret(required.as_bytes(), password);
+    if !right || user != USER {
+        return Err(WRONG_PASSWORD);
+    }
+    ctx.client.authenticated = true;
+    Ok(())
+}
+
+/// `requirepass`; empty: everybody may come in.
+fn required_password(worker: &Worker) -> std::sync::Arc<str> {
+    worker.shared.config.settings().text(Opt::Requirepass)
+}
+
+/// Takes as long for a password that is nearly right as for any other of its length.
+fn is_same_secret(secret: &[u8], given: &[u8]) -> bool {
+    let differences = given
+        .iter()
+        .enumerate()
+        .map(|(index, byte)| byte ^ secret[index % secret.len()])
+        .fold(0, |all, difference| std::hint::black_box(all | difference));
+    differences == 0 && secret.len() == given.len()
+}
+
+fn quit(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    ctx.reply.ok();
+    Ok(Flow::Close)
+}
+
+fn reset(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let authenticated = required_password(ctx.worker).is_empty();
+    multi::discard_all(ctx.worker, ctx.client);
+    super::stop_monitoring(ctx.worker, ctx.client);
+    let client = &mut *ctx.client;
+    client.select(0);
+    client.set_protocol(Protocol::Resp2);
+    client.authenticated = authenticated;
+    client.reply_mode = ReplyMode::On;
+    client.no_touch = false;
+    client.info.set_flag(ClientFlags::NO_TOUCH, false);
+    client.info.set_flag(ClientFlags::NO_EVICT, false);
+    client.info.texts.lock().name.clear();
+    ctx.reply.switch_protocol(Protocol::Resp2);
+    ctx.reply.simple("RESET");
+    Ok(Flow::Done)
+}
+
+fn no_cluster(_: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    Err(Error::text(
+        "ERR This instance has cluster support disabled",
+    ))
 }

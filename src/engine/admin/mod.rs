@@ -1,26 +1,91 @@
 //! Connection and server commands: one file a family.
+//!
+//! Invariants:
+//! - A handler here may change its own client and shard; what belongs to another shard it asks for by [`Message`].
+//! - It reads keys of nobody: a command that does (MEMORY USAGE, DEBUG OBJECT) is a data command and is admitted as one.
+//! - What INFO and CLIENT LIST show was counted or measured; a field of Redis that has no meaning here is left out.
+//!
+//! Depends on all of `engine`.
+//!
+//! [`Message`]: super::Message
 
+mod client;
+mod client_filter;
+mod command;
+mod command_keys;
+mod config;
 mod connection;
+mod monitor;
+mod wait;
 
-use super::client::Client;
-use super::registry::EngineHandler;
-use super::shared::Shared;
-use crate::command::Command;
-use crate::resp::Args;
-use std::time::Duration;
+use super::registry::{EngineCtx, EngineHandler};
+use super::worker::Flow;
+use crate::command::{Command, Error, Flags, Group, Spec};
+
+pub use monitor::{monitor_line, note_slow, stop_monitoring};
+
+/// The version of Redis whose protocol and commands this server follows; clients choose their features by it.
+pub const REDIS_VERSION: &str = "7.2.4";
 
 /// The families of commands of this layer.
 pub fn families() -> impl Iterator<Item = &'static Command<EngineHandler>> {
-    [connection::COMMANDS].into_iter().flatten()
+    [
+        connection::COMMANDS,
+        client::COMMANDS,
+        command::COMMANDS,
+        config::COMMANDS,
+        monitor::COMMANDS,
+        wait::COMMANDS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
-/// What MONITOR shows of a request.
-pub fn monitor_line(client: &Client, args: &Args<'_>) -> Vec<u8> {
-    let _ = (client, args);
-    Vec::new()
+/// The flags that the families share.
+const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
+const ANYTIME_FAST: Flags = ANYTIME.union(Flags::FAST);
+const SESSION: Flags = ANYTIME.union(Flags::NOSCRIPT);
+const ADMIN: Flags = SESSION.union(Flags::ADMIN);
+
+/// A container's HELP.
+const fn help_spec(name: &'static str, group: Group, since: &'static str) -> Spec {
+    Spec::new(name, 2, group, ANYTIME).docs(
+        since,
+        "O(1)",
+        "Returns helpful text about the different subcommands.",
+    )
 }
 
-/// Keeps a slow command in the slow log.
-pub fn note_slow(shared: &Shared, client: &Client, args: &Args<'_>, took: Duration) {
-    let _ = (shared, client, args, took);
+/// Answers HELP as Redis lays it out.
+fn help(ctx: &mut EngineCtx<'_>, command: &str, lines: &[&str]) -> Result<Flow, Error> {
+    let first = format!("{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
+    let last = ["HELP", "    Print this help."];
+    ctx.reply.array(1 + lines.len() + last.len());
+    ctx.reply.simple(&first);
+    for line in lines.iter().chain(&last) {
+        ctx.reply.simple(line);
+    }
+    Ok(Flow::Done)
 }
+
+fn ok(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    ctx.reply.ok();
+    Ok(Flow::Done)
+}
+
+/// An error line that is made up at run time.
+fn error(line: String) -> Error {
+    Error::Other(line.into())
+}
+
+/// Bytes of a request as part of a line of text.
+fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+fn is(arg: &[u8], word: &str) -> bool {
+    arg.eq_ignore_ascii_case(word.as_bytes())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,403 @@
+//! CLIENT: who is connected, and what becomes of them.
+
+use super::client_filter::{self, KillFilter, ListFilter};
+use super::{ADMIN, SESSION, error, help, help_spec, is, ok, text};
+use crate::base::number::parse_i64;
+use crate::command::{Command, Error, Flags, Group, Spec};
+use crate::engine::client::{ClientFlags, ClientInfo, ReplyMode};
+use crate::engine::registry::{EngineCtx, EngineHandler, Registry};
+use crate::engine::shared::PauseMode;
+use crate::engine::worker::Flow;
+use crate::engine::{Client, Message};
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+
+pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
+    Spec::new("client", -2, Group::Connection, Flags::empty()).docs(
+        "2.4.0",
+        "Depends on subcommand.",
+        "A container for client connection commands.",
+    ),
+    SUBCOMMANDS,
+)];
+
+#[rustfmt::skip]
+static SUBCOMMANDS: &[Command<EngineHandler>] = &[
+    sub("client|id", 2, SESSION, "5.0.0", "O(1)",
+        "Returns the unique client ID of the connection.", id),
+    sub("client|getname", 2, SESSION, "2.6.9", "O(1)",
+        "Returns the name of the connection.", getname),
+    sub("client|setname", 3, SESSION, "2.6.9", "O(1)",
+        "Sets the connection name.", setname),
+    sub("client|setinfo", 4, SESSION, "7.2.0", "O(1)",
+        "Sets information specific to the client or connection.", setinfo),
+    tipped("client|list", -2, ADMIN, "2.4.0", "O(N) where N is the number of client connections",
+        "Lists open connections.", list),
+    tipped("client|info", 2, SESSION, "6.2.0", "O(1)",
+        "Returns information about the connection.", info),
+    sub("client|kill", -3, ADMIN, "2.4.0", "O(N) where N is the number of client connections",
+        "Terminates open connections.", kill),
+    sub("client|reply", 3, SESSION, "3.2.0", "O(1)",
+        "Instructs the server whether to reply to commands.", reply),
+    sub("client|no-evict", 3, ADMIN, "7.0.0", "O(1)",
+        "Sets the client eviction mode of the connection.", no_evict),
+    sub("client|no-touch", 3, SESSION, "7.2.0", "O(1)",
+        "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.", no_touch),
+    sub("client|pause", -3, ADMIN, "2.9.50", "O(1)",
+        "Suspends commands processing.", pause),
+    sub("client|unpause", 2, ADMIN, "6.2.0", "O(N) Where N is the number of paused clients",
+        "Resumes processing commands from paused clients.", unpause),
+    sub("client|unblock", -3, ADMIN, "5.0.0", "O(log N) where N is the number of client connections",
+        "Unblocks a client blocked by a blocking command from a different connection.", unblock),
+    sub("client|trackinginfo", 2, SESSION, "6.2.0", "O(1)",
+        "Returns information about server-assisted client-side caching for the connection.", trackinginfo),
+    sub("client|getredir", 2, SESSION, "6.0.0", "O(1)",
+        "Returns the client ID to which the connection's tracking notifications are redirected.", getredir),
+    Command::new(help_spec("client|help", Group::Connection, "5.0.0"), client_help),
+];
+
+const fn sub(
+    name: &'static str,
+    arity: i32,
+    flags: Flags,
+    since: &'static str,
+    complexity: &'static str,
+    summary: &'static str,
+    run: EngineHandler,
+) -> Command<EngineHandler> {
+    let spec = Spec::new(name, arity, Group::Connection, flags);
+    Command::new(spec.docs(since, complexity, summary), run)
+}
+
+const fn tipped(
+    name: &'static str,
+    arity: i32,
+    flags: Flags,
+    since: &'static str,
+    complexity: &'static str,
+    summary: &'static str,
+    run: EngineHandler,
+) -> Command<EngineHandler> {
+    let spec = Spec::new(name, arity, Group::Connection, flags).tips(&["nondeterministic_output"]);
+    Command::new(spec.docs(since, complexity, summary), run)
+}
+
+fn id(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    ctx.reply.integer(ctx.client.id() as i64);
+    Ok(Flow::Done)
+}
+
+fn getname(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let name = ctx.client.info.texts.lock().name.clone();
+    if name.is_empty() {
+        ctx.reply.null();
+    } else {
+        ctx.reply.bulk(name.as_bytes());
+    }
+    Ok(Flow::Done)
+}
+
+fn setname(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let name = valid_name(ctx.args.get(2))?;
+    ctx.client.info.texts.lock().name = name;
+    ok(ctx)
+}
+
+/// A client's name has to survive CLIENT LIST, where blanks part the fields.
+pub fn valid_name(name: &[u8]) -> Result<String, Error> {
+    printable(name).ok_or(Error::text(
+        "ERR Client names cannot contain spaces, newlines or special characters.",
+    ))
+}
+
+fn printable(bytes: &[u8]) -> Option<String> {
+    let fits = bytes.iter().all(u8::is_ascii_graphic);
+    fits.then(|| text(bytes).into_owned())
+}
+
+fn setinfo(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let (option, value) = (ctx.args.get(2), ctx.args.get(3));
+    let mut texts = ctx.client.info.texts.lock();
+    let (name, place) = if is(option, "lib-name") {
+        ("lib-name", &mut texts.lib_name)
+    } else if is(option, "lib-ver") {
+        ("lib-ver", &mut texts.lib_version)
+    } else {
+        let line = format!("ERR Unrecognized option '{}'", text(option));
+        return Err(error(line));
+    };
+    *place = printable(value).ok_or_else(|| {
+        error(format!(
+            "ERR {name} cannot contain spaces, newlines or special characters."
+        ))
+    })?;
+    drop(texts);
+    ok(ctx)
+}
+
+fn list(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let filter = ListFilter::parse(&ctx.args.skip(2))?;
+    let shared = ctx.worker.shared;
+    let mut lines = String::new();
+    let listed = shared.clients.all();
+    for info in listed.iter().filter(|info| filter.lets_through(info)) {
+        put_line(&mut lines, info, &shared.registry, ctx.worker.now_ms);
+    }
+    ctx.reply.verbatim("txt", lines.as_bytes());
+    Ok(Flow::Done)
+}
+
+fn info(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let mut line = String::new();
+    let registry = &ctx.worker.shared.registry;
+    put_line(&mut line, &ctx.client.info, registry, ctx.worker.now_ms);
+    ctx.reply.verbatim("txt", line.as_bytes());
+    Ok(Flow::Done)
+}
+
+/// A client as CLIENT LIST shows it. Redis's figures on its own buffers are left out where there is no such buffer here.
+fn put_line(out: &mut String, info: &ClientInfo, registry: &Registry, now_ms: i64) {
+    let texts = info.texts.lock().clone();
+    let number = |cell: &std::sync::atomic::AtomicUsize| cell.load(Ordering::Relaxed);
+    let (query, free) = (number(&info.query_buffer), number(&info.query_buffer_free));
+    let output = number(&info.output_bytes);
+    let command = registry
+        .specs()
+        .get(info.last_command.load(Ordering::Relaxed) as usize)
+        .map_or("NULL", |spec| spec.name);
+    let seconds = |since_ms: i64| (now_ms - since_ms).max(0) / 1000;
+    // Writing to a String does not fail.
+    let _ = writeln!(
+        out,
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} qbuf={query} \
+         qbuf-free={free} obl={output} oll=0 omem=0 tot-mem={} events=r cmd={command} user=default redir=-1 resp={} \
+         lib-name={} lib-ver={}",
+        info.id,
+        info.address,
+        info.local_address,
+        info.fd,
+        texts.name,
+        seconds(info.created_ms),
+        seconds(info.last_active_ms.load(Ordering::Relaxed)),
+        info.flags().letters(),
+        number(&info.db),
+        info.queued.load(Ordering::Relaxed),
+        query + free + output + size_of::<Client>() + size_of::<ClientInfo>(),
+        info.resp.load(Ordering::Relaxed),
+        texts.lib_name,
+        texts.lib_version,
+    );
+}
+
+fn kill(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let options = ctx.args.skip(2);
+    let by_address = options.len() == 1;
+    let filter = if by_address {
+        KillFilter::address(options.get(0))
+    } else {
+        KillFilter::parse(&options)?
+    };
+    let shared = ctx.worker.shared;
+    let (mut killed, mut flow) = (0, Flow::Done);
+    for info in shared.clients.all() {
+        let own = info.id == ctx.client.id();
+        if !filter.hits(&info, own, ctx.worker.now_ms) {
+            continue;
+        }
+        killed += 1;
+        info.set_flag(ClientFlags::CLOSE_ASAP, true);
+        if own {
+            flow = Flow::Close;
+        } else {
+            shared.tell(info.shard, Message::Kill { client: info.id });
+        }
+    }
+    match (by_address, killed) {
+        (true, 0) => return Err(Error::text("ERR No such client")),
+        (true, _) => ctx.reply.ok(),
+        (false, _) => ctx.reply.integer(killed),
+    }
+    Ok(flow)
+}
+
+fn reply(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let mode = ctx.args.get(2);
+    if is(mode, "on") {
+        ctx.client.reply_mode = ReplyMode::On;
+        return ok(ctx);
+    }
+    if is(mode, "off") {
+        ctx.client.reply_mode = ReplyMode::Off;
+    } else if is(mode, "skip") {
+        if ctx.client.reply_mode != ReplyMode::Off {
+            ctx.client.reply_mode = ReplyMode::SkipNext;
+        }
+    } else {
+        return Err(Error::Syntax);
+    }
+    Ok(Flow::Done)
+}
+
+fn no_evict(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let on = switch(ctx.args.get(2))?;
+    ctx.client.info.set_flag(ClientFlags::NO_EVICT, on);
+    ok(ctx)
+}
+
+fn no_touch(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let on = switch(ctx.args.get(2))?;
+    ctx.client.no_touch = on;
+    ctx.client.info.set_flag(ClientFlags::NO_TOUCH, on);
+    ok(ctx)
+}
+
+fn switch(arg: &[u8]) -> Result<bool, Error> {
+    match () {
+        () if is(arg, "on") => Ok(true),
+        () if is(arg, "off") => Ok(false),
+        () => Err(Error::Syntax),
+    }
+}
+
+fn pause(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let mode = match ctx.args.try_get(3) {
+        None => PauseMode::All,
+        Some(mode) if is(mode, "all") => PauseMode::All,
+        Some(mode) if is(mode, "write") => PauseMode::Writes,
+        Some(_) => {
+            return Err(Error::text("ERR CLIENT PAUSE mode must be WRITE or ALL"));
+        }
+    };
+    if ctx.args.len() > 4 {
+        return Err(Error::Syntax);
+    }
+    let now_ms = ctx.worker.now_ms;
+    let until_ms = now_ms.saturating_add(timeout_ms(ctx.args.get(2))?);
+    // A pause that is in force is made longer and stricter, never shorter.
+    let pause = &ctx.worker.shared.pause;
+    let (mode, until_ms) = match pause.mode(now_ms) {
+        PauseMode::Off => (mode, until_ms),
+        PauseMode::All => (PauseMode::All, until_ms.max(pause.until_ms())),
+        PauseMode::Writes => (mode, until_ms.max(pause.until_ms())),
+    };
+    pause.set(mode, until_ms);
+    ok(ctx)
+}
+
+/// A timeout argument in milliseconds.
+pub fn timeout_ms(arg: &[u8]) -> Result<i64, Error> {
+    match parse_i64(arg) {
+        None => Err(Error::text("ERR timeout is not an integer or out of range")),
+        Some(..0) => Err(Error::text("ERR timeout is negative")),
+        Some(ms) => Ok(ms),
+    }
+}
+
+fn unpause(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let shared = ctx.worker.shared;
+    shared.pause.set(PauseMode::Off, 0);
+    shared.tell_all(|| Message::Unpause);
+    ok(ctx)
+}
+
+fn unblock(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let with_error = match ctx.args.try_get(3) {
+        None => false,
+        Some(reason) if is(reason, "timeout") => false,
+        Some(reason) if is(reason, "error") => true,
+        Some(_) => {
+            return Err(Error::text(
+                "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
+            ));
+        }
+    };
+    let id = parse_i64(ctx.args.get(2)).ok_or(Error::NotInteger)?;
+    let shared = ctx.worker.shared;
+    let blocked = u64::try_from(id)
+        .ok()
+        .and_then(|id| shared.clients.get(id))
+        .filter(|info| info.flags().contains(ClientFlags::BLOCKED));
+    if let Some(info) = &blocked {
+        let client = info.id;
+        shared.tell(info.shard, Message::Unblock { client, with_error });
+    }
+    ctx.reply.integer(i64::from(blocked.is_some()));
+    Ok(Flow::Done)
+}
+
+/// No client can turn tracking on, so all of these are off.
+fn trackinginfo(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    ctx.reply.map(3);
+    ctx.reply.bulk(b"flags");
+    ctx.reply.set(1);
+    ctx.reply.bulk(b"off");
+    ctx.reply.bulk(b"redirect");
+    ctx.reply.integer(client_filter::NO_REDIRECT);
+    ctx.reply.bulk(b"prefixes");
+    ctx.reply.array(0);
+    Ok(Flow::Done)
+}
+
+fn getredir(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    ctx.reply.integer(client_filter::NO_REDIRECT);
+    Ok(Flow::Done)
+}
+
+fn client_help(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    help(ctx, "CLIENT", HELP)
+}
+
+const HELP: &[&str] = &[
+    "GETREDIR",
+    "    Return the client ID we are redirecting to when tracking is enabled.",
+    "GETNAME",
+    "    Return the name of the current connection.",
+    "ID",
+    "    Return the ID of the current connection.",
+    "INFO",
+    "    Return information about the current client connection.",
+    "KILL <ip:port>",
+    "    Kill connection made from <ip:port>.",
+    "KILL <option> <value> [<option> <value> [...]]",
+    "    Kill connections. Options are:",
+    "    * ADDR (<ip:port>|<unixsocket>:0)",
+    "      Kill connections made from the specified address",
+    "    * LADDR (<ip:port>|<unixsocket>:0)",
+    "      Kill connections made to specified local address",
+    "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+    "      Kill connections by type.",
+    "    * USER <username>",
+    "      Kill connections authenticated by <username>.",
+    "    * ID <client-id>",
+    "      Kill the connection with this ID.",
+    "    * SKIPME (YES|NO)",
+    "      Skip killing current connection (default: yes).",
+    "    * MAXAGE <seconds>",
+    "      Kill connections older than the specified age.",
+    "LIST [options ...]",
+    "    Return information about client connections. Options:",
+    "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+    "      Return clients of specified type.",
+    "    * ID <client-id> [<client-id> ...]",
+    "      Return clients of specified IDs.",
+    "UNPAUSE",
+    "    Stop the current client pause, resuming traffic.",
+    "PAUSE <timeout> [WRITE|ALL]",
+    "    Suspend all, or just write, clients for <timeout> milliseconds.",
+    "REPLY (ON|OFF|SKIP)",
+    "    Control the replies sent to the current connection.",
+    "SETNAME <name>",
+    "    Assign the name <name> to the current connection.",
+    "SETINFO <option> <value>",
+    "    Set client meta attr. Options are:",
+    "    * LIB-NAME: the client lib name.",
+    "    * LIB-VER: the client lib version.",
+    "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+    "    Unblock the specified blocked client.",
+    "TRACKINGINFO",
+    "    Report tracking status for the current connection.",
+    "NO-EVICT (ON|OFF)",
+    "    Protect current client connection from eviction.",
+    "NO-TOUCH (ON|OFF)",
+    "    Will not touch the access time of keys when this mode is on.",
+];

@@ -1,0 +1,405 @@
+//! COMMAND: the table of commands as clients ask for it.
+
+use super::{ANYTIME, help, help_spec, is};
+use crate::base::glob;
+use crate::command::{Begin, Command, Error, Find, Flags, Group, KeySpec, Spec};
+use crate::engine::registry::{EngineCtx, EngineHandler, Entry, Registry, Run};
+use crate::engine::worker::Flow;
+use crate::resp::Reply;
+
+pub static COMMANDS: &[Command<EngineHandler>] = &[Command {
+    spec: sub(
+        "command",
+        -1,
+        "2.8.13",
+        "O(N) where N is the total number of Redis commands",
+        "Returns detailed information about all commands.",
+    )
+    .tips(UNORDERED),
+    run: Some(info_all),
+    subcommands: SUBCOMMANDS,
+}];
+
+static SUBCOMMANDS: &[Command<EngineHandler>] = &[
+    Command::new(
+        sub(
+            "command|count",
+            2,
+            "2.8.13",
+            "O(1)",
+            "Returns a count of commands.",
+        ),
+        count,
+    ),
+    Command::new(
+        sub(
+            "command|info",
+            -2,
+            "2.8.13",
+            PER_COMMAND,
+            "Returns information about one, multiple or all commands.",
+        )
+        .tips(UNORDERED),
+        info,
+    ),
+    Command::new(
+        sub(
+            "command|docs",
+            -2,
+            "7.0.0",
+            PER_COMMAND,
+            "Returns documentary information about one, multiple or all commands.",
+        )
+        .tips(UNORDERED),
+        docs,
+    ),
+    Command::new(
+        sub(
+            "command|list",
+            -2,
+            "7.0.0",
+            "O(N) where N is the total number of Redis commands",
+            "Returns a list of command names.",
+        )
+        .tips(UNORDERED),
+        list,
+    ),
+    Command::new(
+        sub(
+            "command|getkeys",
+            -4,
+            "2.8.13",
+            "O(N) where N is the number of arguments to the command",
+            "Extracts the key names from an arbitrary command.",
+        ),
+        super::command_keys::getkeys,
+    ),
+    Command::new(
+        sub(
+            "command|getkeysandflags",
+            -4,
+            "7.0.0",
+            "O(N) where N is the number of arguments to the command",
+            "Extracts the key names and access flags for an arbitrary command.",
+        ),
+        super::command_keys::getkeysandflags,
+    ),
+    Command::new(
+        help_spec("command|help", Group::Server, "5.0.0").categories(CONNECTION),
+        command_help,
+    ),
+];
+
+const UNORDERED: &[&str] = &["nondeterministic_output_order"];
+const CONNECTION: &[&str] = &["@connection"];
+const PER_COMMAND: &str = "O(N) where N is the number of commands to look up";
+
+const fn sub(
+    name: &'static str,
+    arity: i32,
+    since: &'static str,
+    complexity: &'static str,
+    summary: &'static str,
+) -> Spec {
+    Spec::new(name, arity, Group::Server, ANYTIME)
+        .categories(CONNECTION)
+        .docs(since, complexity, summary)
+}
+
+/// A command by its full name, which for a subcommand is `container|sub`.
+pub fn lookup<'a>(registry: &'a Registry, name: &[u8]) -> Option<&'a Entry> {
+    let Some(bar) = name.iter().position(|byte| *byte == b'|') else {
+        return registry.get(name);
+    };
+    let container = registry.get(&name[..bar])?;
+    let mut subcommands = container.subcommands.iter();
+    subcommands.find(|entry| is(name, entry.spec.name))
+}
+
+fn info_all(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let entries = ctx.worker.shared.registry.entries();
+    ctx.reply.array(entries.len());
+    for entry in entries {
+        put_info(ctx.reply, entry);
+    }
+    Ok(Flow::Done)
+}
+
+fn count(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let entries = ctx.worker.shared.registry.entries();
+    ctx.reply.integer(entries.len() as i64);
+    Ok(Flow::Done)
+}
+
+fn info(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let names = ctx.args.skip(2);
+    if names.is_empty() {
+        return info_all(ctx);
+    }
+    ctx.reply.array(names.len());
+    for name in names.iter() {
+        match lookup(&ctx.worker.shared.registry, name) {
+            Some(entry) => put_info(ctx.reply, entry),
+            None => ctx.reply.null_array(),
+        }
+    }
+    Ok(Flow::Done)
+}
+
+/// The ten fields of COMMAND INFO.
+fn put_info(reply: &mut dyn Reply, entry: &Entry) {
+    let spec = entry.spec;
+    let (first, last, step) = spec.legacy_keys();
+    reply.array(10);
+    reply.bulk(spec.name.as_bytes());
+    reply.integer(i64::from(spec.arity));
+    put_words(reply, &flag_names(spec.flags));
+    for position in [first, last, step] {
+        reply.integer(position);
+    }
+    put_words(reply, &categories(entry));
+    reply.set(spec.tips.len());
+    for tip in spec.tips {
+        reply.bulk(tip.as_bytes());
+    }
+    reply.set(spec.keys.len());
+    for keys in spec.keys {
+        put_key_spec(reply, keys);
+    }
+    if entry.subcommands.is_empty() {
+        reply.set(0);
+    } else {
+        reply.array(entry.subcommands.len());
+        for sub in &entry.subcommands {
+            put_info(reply, sub);
+        }
+    }
+}
+
+fn put_words(reply: &mut dyn Reply, words: &[&str]) {
+    reply.set(words.len());
+    for word in words {
+        reply.simple(word);
+    }
+}
+
+/// Redis's names of the flags that it shows, in its order.
+fn flag_names(flags: Flags) -> Vec<&'static str> {
+    const NAMES: [(Flags, &str); 18] = [
+        (Flags::WRITE, "write"),
+        (Flags::READONLY, "readonly"),
+        (Flags::DENYOOM, "denyoom"),
+        (Flags::ADMIN, "admin"),
+        (Flags::PUBSUB, "pubsub"),
+        (Flags::NOSCRIPT, "noscript"),
+        (Flags::BLOCKING, "blocking"),
+        (Flags::LOADING, "loading"),
+        (Flags::STALE, "stale"),
+        (Flags::SKIP_MONITOR, "skip_monitor"),
+        (Flags::SKIP_SLOWLOG, "skip_slowlog"),
+        (Flags::FAST, "fast"),
+        (Flags::NO_AUTH, "no_auth"),
+        (Flags::MAY_REPLICATE, "may_replicate"),
+        (Flags::NO_ASYNC_LOADING, "no_async_loading"),
+        (Flags::NO_MULTI, "no_multi"),
+        (Flags::MOVABLE_KEYS, "movablekeys"),
+        (Flags::ALLOW_BUSY, "allow_busy"),
+    ];
+    let shown = NAMES.iter().filter(|(flag, _)| flags.contains(*flag));
+    shown.map(|(_, name)| *name).collect()
+}
+
+/// Redis's order of ACL categories.
+const CATEGORIES: [&str; 21] = [
+    "@keyspace",
+    "@read",
+    "@write",
+    "@set",
+    "@sortedset",
+    "@list",
+    "@hash",
+    "@string",
+    "@bitmap",
+    "@hyperloglog",
+    "@geo",
+    "@stream",
+    "@pubsub",
+    "@admin",
+    "@fast",
+    "@slow",
+    "@blocking",
+    "@dangerous",
+    "@connection",
+    "@transaction",
+    "@scripting",
+];
+
+/// The ACL categories of a command. A container is in none but that of slow commands: it never runs.
+fn categories(entry: &Entry) -> Vec<&'static str> {
+    let mut all = entry.spec.acl_categories();
+    if matches!(entry.run, Run::Container) {
+        all.retain(|name| *name == "@slow");
+    }
+    all.sort_by_key(|name| CATEGORIES.iter().position(|known| known == name));
+    all
+}
+
+fn put_key_spec(reply: &mut dyn Reply, keys: &KeySpec) {
+    reply.map(3);
+    reply.bulk(b"flags");
+    put_words(reply, &super::command_keys::flag_names(keys.flags));
+    reply.bulk(b"begin_search");
+    match keys.begin {
+        Begin::Index(index) => {
+            put_typed(reply, "index", 1);
+            put_pair(reply, "index", index as i64);
+        }
+        Begin::Keyword { word, from } => {
+            put_typed(reply, "keyword", 2);
+            reply.bulk(b"keyword");
+            reply.bulk(word.as_bytes());
+            put_pair(reply, "startfrom", from as i64);
+        }
+    }
+    reply.bulk(b"find_keys");
+    match keys.find {
+        Find::Range { last, step } => {
+            put_typed(reply, "range", 3);
+            put_pair(reply, "lastkey", i64::from(last));
+            put_pair(reply, "keystep", step as i64);
+            put_pair(reply, "limit", 0);
+        }
+        Find::Count { at, first } => {
+            put_typed(reply, "keynum", 3);
+            put_pair(reply, "keynumidx", at as i64);
+            put_pair(reply, "firstkey", first as i64);
+            put_pair(reply, "keystep", 1);
+        }
+    }
+}
+
+/// Begins `{type: kind, spec: {...}}`.
+fn put_typed(reply: &mut dyn Reply, kind: &str, pairs: usize) {
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(kind.as_bytes());
+    reply.bulk(b"spec");
+    reply.map(pairs);
+}
+
+fn put_pair(reply: &mut dyn Reply, name: &str, value: i64) {
+    reply.bulk(name.as_bytes());
+    reply.integer(value);
+}
+
+fn docs(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let registry = &ctx.worker.shared.registry;
+    let names = ctx.args.skip(2);
+    let entries: Vec<&Entry> = if names.is_empty() {
+        registry.entries().iter().collect()
+    } else {
+        let found = names.iter().filter_map(|name| lookup(registry, name));
+        found.collect()
+    };
+    put_docs(ctx.reply, &entries);
+    Ok(Flow::Done)
+}
+
+fn put_docs(reply: &mut dyn Reply, entries: &[&Entry]) {
+    reply.map(entries.len());
+    for entry in entries {
+        let spec = entry.spec;
+        reply.bulk(spec.name.as_bytes());
+        let texts = [
+            ("summary", spec.summary),
+            ("since", spec.since),
+            ("group", spec.group.name()),
+            ("complexity", spec.complexity),
+        ];
+        let texts = texts.iter().filter(|(_, text)| !text.is_empty());
+        reply.map(texts.clone().count() + usize::from(!entry.subcommands.is_empty()));
+        for (name, text) in texts {
+            reply.bulk(name.as_bytes());
+            reply.bulk(text.as_bytes());
+        }
+        if !entry.subcommands.is_empty() {
+            reply.bulk(b"subcommands");
+            put_docs(reply, &entry.subcommands.iter().collect::<Vec<_>>());
+        }
+    }
+}
+
+/// What COMMAND LIST lets through.
+enum NameFilter<'a> {
+    None,
+    /// There are no modules, so none of their commands.
+    Module,
+    Category(&'a [u8]),
+    Pattern(&'a [u8]),
+}
+
+impl NameFilter<'_> {
+    fn lets_through(&self, entry: &Entry) -> bool {
+        match self {
+            Self::None => true,
+            Self::Module => false,
+            Self::Category(name) => categories(entry).iter().any(|known| is(name, &known[1..])),
+            Self::Pattern(pattern) => {
+                glob::matches(pattern, entry.spec.name.as_bytes(), glob::Case::Ignored)
+            }
+        }
+    }
+}
+
+fn list(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let options = ctx.args.skip(2);
+    let filter = match options.len() {
+        0 => NameFilter::None,
+        3 if is(options.get(0), "filterby") => {
+            let (kind, value) = (options.get(1), options.get(2));
+            match () {
+                () if is(kind, "module") => NameFilter::Module,
+                () if is(kind, "aclcat") => NameFilter::Category(value),
+                () if is(kind, "pattern") => NameFilter::Pattern(value),
+                () => return Err(Error::Syntax),
+            }
+        }
+        _ => return Err(Error::Syntax),
+    };
+    let mut names = Vec::new();
+    for entry in ctx.worker.shared.registry.entries() {
+        let family = std::iter::once(entry).chain(&entry.subcommands);
+        let chosen = family.filter(|entry| filter.lets_through(entry));
+        names.extend(chosen.map(|entry| entry.spec.name));
+    }
+    ctx.reply.array(names.len());
+    for name in names {
+        ctx.reply.bulk(name.as_bytes());
+    }
+    Ok(Flow::Done)
+}
+
+fn command_help(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    help(ctx, "COMMAND", HELP)
+}
+
+const HELP: &[&str] = &[
+    "(no subcommand)",
+    "    Return details about all Redis commands.",
+    "COUNT",
+    "    Return the total number of commands in this Redis server.",
+    "LIST",
+    "    Return a list of all commands in this Redis server.",
+    "INFO [<command-name> ...]",
+    "    Return details about multiple Redis commands.",
+    "    If no command names are given, documentation details for all",
+    "    commands are returned.",
+    "DOCS [<command-name> ...]",
+    "    Return documentation details about multiple Redis commands.",
+    "    If no command names are given, documentation details for all",
+    "    commands are returned.",
+    "GETKEYS <full-command>",
+    "    Return the keys from a full Redis command.",
+    "GETKEYSANDFLAGS <full-command>",
+    "    Return the keys and the access flags from a full Redis command.",
+];

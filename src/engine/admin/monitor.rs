@@ -1,0 +1,122 @@
+//! MONITOR and the slow log's entries: requests shown to others, passwords left out.
+
+use super::{ADMIN, is};
+use crate::base::clock;
+use crate::command::{Command, Error, Group, Spec};
+use crate::config::Opt;
+use crate::engine::client::{Client, ClientFlags};
+use crate::engine::registry::{EngineCtx, EngineHandler};
+use crate::engine::shared::Shared;
+use crate::engine::worker::{Flow, Worker};
+use crate::observe::SlowLogEntry;
+use crate::resp::Args;
+use std::io::Write;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+pub static COMMANDS: &[Command<EngineHandler>] = &[Command::new(
+    Spec::new("monitor", 1, Group::Server, ADMIN).docs(
+        "1.0.0",
+        "",
+        "Listens for all requests received by the server in real-time.",
+    ),
+    monitor,
+)];
+
+fn monitor(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let info = &ctx.client.info;
+    if !info.flags().contains(ClientFlags::MONITOR) {
+        info.set_flag(ClientFlags::MONITOR, true);
+        ctx.worker.shared.monitors.fetch_add(1, Ordering::Relaxed);
+    }
+    super::ok(ctx)
+}
+
+/// Ends MONITOR, for RESET and for a client that leaves.
+pub fn stop_monitoring(worker: &Worker, client: &Client) {
+    if client.info.flags().contains(ClientFlags::MONITOR) {
+        client.info.set_flag(ClientFlags::MONITOR, false);
+        worker.shared.monitors.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What MONITOR shows of a request: `+1339518083.107412 [0 127.0.0.1:60866] "keys" "*"`.
+pub fn monitor_line(client: &Client, args: &Args<'_>) -> Vec<u8> {
+    let now_us = clock::unix_us();
+    let (seconds, micros) = (now_us / 1_000_000, now_us % 1_000_000);
+    let address = &client.info.address;
+    let unix = client.info.flags().contains(ClientFlags::UNIX_SOCKET);
+    let peer = if unix {
+        address.trim_end_matches(":0")
+    } else {
+        address
+    };
+    let mut line = Vec::new();
+    // Writing to a vector does not fail.
+    let _ = write!(
+        line,
+        "+{seconds}.{micros:06} [{} {}{peer}]",
+        client.db,
+        if unix { "unix:" } else { "" }
+    );
+    for arg in shown(args) {
+        line.push(b' ');
+        quote(&mut line, arg);
+    }
+    line.extend_from_slice(b"\r\n");
+    line
+}
+
+/// Keeps a slow command in the slow log.
+pub fn note_slow(shared: &Shared, client: &Client, args: &Args<'_>, took: Duration) {
+    let entry = SlowLogEntry {
+        id: 0,
+        unix_time_s: (clock::unix_ms() / 1000) as u64,
+        duration_us: took.as_micros() as u64,
+        args: shown(args).map(<[u8]>::to_vec).collect(),
+        client_addr: client.info.address.clone(),
+        client_name: client.info.texts.lock().name.clone(),
+    };
+    let len_max = shared.config.settings().size(Opt::SlowlogMaxLen);
+    shared.observer.slow_log.record(entry, len_max);
+}
+
+/// The arguments, each password replaced as Redis does.
+fn shown<'a>(args: &Args<'a>) -> impl Iterator<Item = &'a [u8]> {
+    const HIDDEN: &[u8] = b"(redacted)";
+    let args = *args;
+    let name = args.get(0);
+    let config_set = is(name, "config") && args.try_get(1).is_some_and(|sub| is(sub, "set"));
+    let hello_auth = if is(name, "hello") {
+        (2..args.len()).find(|at| is(args.get(*at), "auth"))
+    } else {
+        None
+    };
+    let all = is(name, "auth");
+    args.iter().enumerate().map(move |(index, arg)| {
+        let secret = index > 0 && all
+            || hello_auth.is_some_and(|at| index == at + 1 || index == at + 2)
+            || config_set && index > 2 && is(args.get(index - 1), Opt::Requirepass.spec().name);
+        if secret { HIDDEN } else { arg }
+    })
+}
+
+/// Quotes an argument as `redis-cli` and MONITOR do.
+fn quote(out: &mut Vec<u8>, arg: &[u8]) {
+    out.push(b'"');
+    for byte in arg {
+        match byte {
+            b'\\' | b'"' => out.extend_from_slice(&[b'\\', *byte]),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0x07 => out.extend_from_slice(b"\\a"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            b' '..=b'~' => out.push(*byte),
+            _ => {
+                let _ = write!(out, "\\x{byte:02x}");
+            }
+        }
+    }
+    out.push(b'"');
+}

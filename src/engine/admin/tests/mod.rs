@@ -1,0 +1,3 @@
+//! The commands of this folder against a server without sockets.
+
+mod session;

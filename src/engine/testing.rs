@@ -1,0 +1,138 @@
+//! A server without sockets, for the tests of this layer: shared state over a directory of its own, workers, clients.
+
+use super::client::{Client, Peer};
+use super::registry::Registry;
+use super::{Clients, Flow, Host, Message, Shared, Worker};
+use crate::base::clock;
+use crate::base::mailbox::Mailbox;
+use crate::config::Config;
+use crate::keyspace::{Keyspace, Loader};
+use crate::locks::{Gate, KeyLockManager};
+use crate::observe::Observer;
+use crate::resp::Args;
+use crate::script::ScriptCache;
+use aidb::{DB, Options};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use tempfile::TempDir;
+
+/// A server of some shards, all driven by the test's thread.
+pub struct Server {
+    pub shared: &'static Shared,
+    pub workers: Vec<Worker>,
+    next_conn: u64,
+    _dir: TempDir,
+}
+
+impl Server {
+    pub fn start(shards: u32, options: &[(&str, &str)]) -> Self {
+        let dir = TempDir::new().expect("a directory for the journal");
+        let mut config = Config::default();
+        for (name, value) in options {
+            config.assign(name, value).expect("an option of the table");
+        }
+        let shared: &'static Shared = Box::leak(Box::new(shared(shards, config, &dir)));
+        Self {
+            shared,
+            workers: (0..shards)
+                .map(|shard| Worker::new(shared, shard))
+                .collect(),
+            next_conn: 0,
+            _dir: dir,
+        }
+    }
+
+    /// A new client of a shard.
+    pub fn connect(&mut self, shard: u32) -> Client {
+        self.next_conn += 1;
+        let peer = Peer {
+            address: format!("127.0.0.1:{}", 50_000 + self.next_conn),
+            local_address: "127.0.0.1:6379".into(),
+            fd: 10 + self.next_conn as i32,
+            unix: false,
+        };
+        let info = self.shared.clients.enter(shard, peer, clock::unix_ms());
+        let open = self
+            .shared
+            .config
+            .settings()
+            .text(crate::config::Opt::Requirepass);
+        Client::new(info, self.next_conn, open.is_empty())
+    }
+
+    /// Runs one request in a pass of its own.
+    pub fn run(&mut self, client: &mut Client, request: &[&[u8]]) -> (Flow, String) {
+        let worker = &mut self.workers[client.info.shard as usize];
+        let mut out = Vec::new();
+        worker.begin_pass();
+        let flow = worker.command(client, Args::from_slices(request), &mut out);
+        worker.end_pass().expect("a healthy journal");
+        (flow, String::from_utf8_lossy(&out).into_owned())
+    }
+
+    /// The reply to a line of words parted by blanks.
+    pub fn reply(&mut self, client: &mut Client, line: &str) -> String {
+        self.run(client, &words(line)).1
+    }
+
+    /// Resumes what is due for a client.
+    pub fn resume_due(&mut self, client: &mut Client) -> Option<String> {
+        let worker = &mut self.workers[client.info.shard as usize];
+        worker.tick();
+        let due = worker.due();
+        let token = due
+            .into_iter()
+            .find(|token| client.parked == Some(*token))?;
+        let mut out = Vec::new();
+        let flow = worker.resume(token, client, &mut out);
+        assert_ne!(flow, Flow::Parked, "what is due answers");
+        Some(String::from_utf8_lossy(&out).into_owned())
+    }
+
+    /// The next message to a shard.
+    pub fn message(&self, shard: usize) -> Option<Message> {
+        self.shared.host.mailboxes[shard].pop()
+    }
+}
+
+pub fn words(line: &str) -> Vec<&[u8]> {
+    line.split_ascii_whitespace().map(str::as_bytes).collect()
+}
+
+fn shared(shards: u32, config: Config, dir: &TempDir) -> Shared {
+    let databases = config.settings().size(crate::config::Opt::Databases);
+    let keyspace: &'static Keyspace = Box::leak(Box::new(Keyspace::new(databases)));
+    let mut loader = Loader::new(keyspace);
+    let (journal, _) = DB::open(dir.path(), Options::default(), &mut |op| {
+        loader.apply(op).map_err(|error| error.to_string())
+    })
+    .expect("an empty journal opens");
+    loader.finish(clock::unix_ms()).expect("nothing was loaded");
+    let mailbox = || Arc::new(Mailbox::new().expect("an eventfd"));
+    let host = Arc::new(Host {
+        keyspace,
+        mailboxes: (0..shards).map(|_| mailbox()).collect(),
+    });
+    let registry = Registry::new();
+    let commands = registry.specs().len();
+    Shared {
+        keyspace,
+        journal,
+        locks: KeyLockManager::new(host.clone()),
+        gate: Gate::new(shards as usize, host.clone()),
+        host,
+        config,
+        registry,
+        observer: Observer::new(shards as usize, commands),
+        scripts: ScriptCache::default(),
+        clients: Clients::default(),
+        running: super::running::Running::default(),
+        pause: super::shared::Pause::default(),
+        monitors: AtomicUsize::new(0),
+        active_expire: AtomicBool::new(true),
+        stopping: AtomicBool::new(false),
+        started_ms: clock::unix_ms(),
+        run_id: "0".repeat(40),
+        port: 6379,
+    }
+}
