@@ -1,6 +1,34 @@
 //! The `aikv` binary: command line, start of the shards, signals.
 
+use std::process::ExitCode;
+
+use aikv::config::cli::{self, Request};
+use aikv::shard;
+
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-fn main() {}
+/// What a wrong option or value ends with, as the tools of the system do.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let outcome = match cli::parse(std::env::args_os()) {
+        Ok(Request::Print(text)) => {
+            print!("{text}");
+            Ok(())
+        }
+        Ok(Request::Serve(config)) => shard::run(*config),
+        Ok(Request::Check { dir, repair }) => shard::check(&dir, repair),
+        Err(error) => {
+            eprintln!("aikv: {error}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("aikv: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

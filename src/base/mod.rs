@@ -5,7 +5,9 @@
 
 pub mod clock;
 pub mod crc64;
+pub mod eventfd;
 pub mod float;
 pub mod glob;
+pub mod mailbox;
 mod natural;
 pub mod number;

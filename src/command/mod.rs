@@ -37,7 +37,7 @@ mod testing;
 
 pub use ctx::{Ctx, Handler};
 pub use error::Error;
-pub use spec::{Access, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, Spec};
+pub use spec::{Access, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, OtherDb, Spec};
 
 /// The commands that work on keys.
 pub fn families() -> impl Iterator<Item = &'static Command<Handler>> {

@@ -28,6 +28,7 @@ bitflags! {
         const MOVABLE_KEYS = 1 << 16;
         const ALLOW_BUSY = 1 << 17;
         const PROTECTED = 1 << 18;
+        const NO_MANDATORY_KEYS = 1 << 19;
         /// Ours, not shown: the command reads or changes the keyspace as a whole.
         const KEYSPACE = 1 << 30;
         /// Ours, not shown: the command needs the keyspace gate for itself.

@@ -1,1 +1,41 @@
-//! The engine layer.
+//! From a decoded request to its reply: who may run, in what order, and what becomes of the result.
+//!
+//! One [`Worker`] a shard takes requests from connections, admits them (gate, key locks), runs their handlers and commits.
+//! A request that cannot go on is *parked*: the worker keeps it as a piece of [work](work) under a token, the connection
+//! reads no further, and a message with the token takes it up again.
+//!
+//! Invariants:
+//! - Plain commands, MULTI/EXEC and scripts are admitted by the same code and run the same handlers on the same `Txn`.
+//! - Whoever runs a handler holds what [`admission`] granted for all keys that the handler touches, and commits or rolls
+//!   back before it gives that up.
+//! - Nothing here blocks the thread but `write(2)` at the end of a pass.
+//! - A panic in a handler is caught, rolled back and answered; the shard goes on.
+//!
+//! Depends on everything but `shard`.
+
+mod admin;
+pub mod admission;
+mod client;
+mod commit;
+mod dispatch;
+mod message;
+mod multi;
+mod plain;
+pub mod registry;
+mod running;
+mod script_host;
+mod script_run;
+mod shared;
+mod waiting;
+mod work;
+mod worker;
+
+pub use client::{Client, ClientFlags, ClientInfo, Clients, Peer};
+pub use message::Message;
+pub use running::Running;
+pub use shared::{Host, Pause, PauseMode, Shared};
+pub use worker::{Flow, Worker};
+
+/// The release of Redis whose commands and replies this server has; clients ask for it.
+pub const REDIS_VERSION: crate::script::RedisVersion =
+    crate::script::RedisVersion { text: "7.2.4", number: 0x0007_0204 };

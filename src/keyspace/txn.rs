@@ -4,7 +4,7 @@ use super::record::{self, CHUNK_LEN};
 use super::table::{Entry, Key, Keyspace, Stripe, Table};
 use super::undo::{Old, Place, Undo};
 use crate::value::{Str, StrBuf, Value};
-use aidb::{DB, Sequence, WriteBatch};
+use aidb::{DB, SavePoint, Sequence, WriteBatch};
 use parking_lot::MutexGuard;
 
 /// From this many entries on, what a committed transaction has thrown away is freed by a thread of its own.
@@ -35,7 +35,7 @@ pub enum Expiry {
 #[derive(Clone, Copy, Debug)]
 pub struct Savepoint {
     undo: usize,
-    batch: usize,
+    batch: SavePoint,
 }
 
 /// Changes that become one write batch, or nothing.
@@ -351,7 +351,10 @@ impl<'a> Txn<'a> {
 
     /// Takes everything back.
     pub fn rollback(&mut self) {
-        self.rollback_to(Savepoint { undo: 0, batch: 0 });
+        while let Some(undo) = self.buffers.undo.pop() {
+            undo.play(self);
+        }
+        self.buffers.batch.clear();
     }
 
     /// Hands the batch to the journal. Where the journal refuses it, everything is taken back.

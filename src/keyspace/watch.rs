@@ -59,3 +59,19 @@ impl WatchTable {
         self.watchers.len()
     }
 }
+
+impl super::Keyspace {
+    /// Has `flag` raised at the next change of the key.
+    pub fn watch(&self, fingerprint: u64, flag: &WatchFlag) {
+        self.watched.add(fingerprint, flag);
+    }
+
+    pub fn unwatch(&self, fingerprint: u64, flag: &WatchFlag) {
+        self.watched.remove(fingerprint, flag);
+    }
+
+    /// How many keys are watched.
+    pub fn watched_keys(&self) -> usize {
+        self.watched.len()
+    }
+}

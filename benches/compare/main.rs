@@ -1,0 +1,173 @@
+//! Compares `AiKv` with redis-server on this machine: CPU per request and throughput.
+//!
+//! `cargo bench --bench compare` starts each server in turn on core 0, loads it from core 1 with redis-benchmark, and
+//! prints the medians of alternating rounds. Machines are noisy, so only the ratios within a round are compared.
+
+mod args;
+mod cases;
+mod report;
+mod server;
+
+use std::error::Error;
+use std::process::{Command, ExitCode};
+
+use args::Args;
+use cases::{CASES, Case};
+use report::Measurement;
+use server::{Kind, Server};
+
+pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Cores of the two sides, so that neither takes time from the other.
+const SERVER_CORE: &str = "0";
+const LOAD_CORE: &str = "1";
+const BOTH_CORES: &str = "0,1";
+const CLIENTS: &str = "50";
+/// Each pipelined request is cheap; this many more of them take a time that can be measured.
+const PIPELINED_FACTOR: u64 = 4;
+
+fn main() -> ExitCode {
+    let outcome = Args::parse(std::env::args().skip(1)).and_then(|args| compare(&args));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("compare: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(args: &Args) -> Result<()> {
+    let chosen: Vec<&Case> = CASES.iter().filter(|case| args.wants(case.name)).collect();
+    let scaling = args.wants(cases::SCALING_NAME);
+    if chosen.is_empty() && !scaling {
+        return Err("no case has such a name".into());
+    }
+    let mut rows = vec![Vec::new(); chosen.len()];
+    let mut scaled = Vec::new();
+    for round in 0..args.rounds {
+        if !chosen.is_empty() {
+            for (row, pair) in rows.iter_mut().zip(measure_round(args, &chosen, round)?) {
+                row.push(pair);
+            }
+        }
+        if scaling {
+            scaled.push(measure_scaling(args, round)?);
+        }
+    }
+    let page = report::page(args, &chosen, &rows, &scaled)?;
+    println!("{page}");
+    if let Some(path) = &args.write {
+        std::fs::write(path, page)?;
+    }
+    Ok(())
+}
+
+/// One round: each case once on each server. Who goes first alternates.
+fn measure_round(args: &Args, chosen: &[&Case], round: usize) -> Result<Vec<[Measurement; 2]>> {
+    let mut pairs = vec![[Measurement::default(); 2]; chosen.len()];
+    let mut order = [(0, &args.redis), (1, &args.aikv)];
+    if round % 2 == 1 {
+        order.reverse();
+    }
+    for (side, binary) in order {
+        let server = Server::start(binary, SERVER_CORE, 1)?;
+        let script = server.load_script(cases::SCRIPT)?;
+        server.fill(cases::KEYS)?;
+        for (case, pair) in chosen.iter().zip(&mut pairs) {
+            let factor = if case.pipeline > 1 {
+                PIPELINED_FACTOR
+            } else {
+                1
+            };
+            pair[side] = measure(&server, case, &script, args.requests * factor, LOAD_CORE)?;
+            eprintln!(
+                "round {} {}: {}",
+                round + 1,
+                server.kind.name(),
+                report::line(case, pair[side])
+            );
+        }
+        server.stop()?;
+    }
+    Ok(pairs)
+}
+
+/// Throughput of scripts that burn CPU on different keys, with one shard and with two.
+fn measure_scaling(args: &Args, round: usize) -> Result<[f64; 2]> {
+    let mut throughput = [0.0; 2];
+    let mut order = [1, 2];
+    if round % 2 == 1 {
+        order.reverse();
+    }
+    for shards in order {
+        let server = Server::start(&args.aikv, BOTH_CORES, shards)?;
+        let script = server.load_script(cases::BURN_SCRIPT)?;
+        let requests = (args.requests / cases::BURN_REQUESTS_DIVISOR).max(1_000);
+        let measured = measure(&server, &cases::BURN, &script, requests, BOTH_CORES)?;
+        eprintln!(
+            "round {} {shards} shards: {}",
+            round + 1,
+            report::line(&cases::BURN, measured)
+        );
+        throughput[shards - 1] = measured.requests_per_s;
+        server.stop()?;
+    }
+    Ok(throughput)
+}
+
+/// Loads a server with one case and reads what it cost.
+fn measure(
+    server: &Server,
+    case: &Case,
+    script: &str,
+    requests: u64,
+    cores: &str,
+) -> Result<Measurement> {
+    let command = case.command(script);
+    server.probe(&command)?;
+    let before = server.cpu_ns()?;
+    let output = Command::new("taskset")
+        .args([
+            "-c",
+            cores,
+            "redis-benchmark",
+            "-h",
+            "127.0.0.1",
+            "--csv",
+            "-c",
+            CLIENTS,
+        ])
+        .args(["-p", &server.port.to_string(), "-n", &requests.to_string()])
+        .args([
+            "-P",
+            &case.pipeline.to_string(),
+            "-r",
+            &cases::KEYS.to_string(),
+        ])
+        .args(&command)
+        .output()?;
+    let cpu_ns = server.cpu_ns()? - before;
+    if !output.status.success() {
+        return Err(format!(
+            "redis-benchmark: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        )
+        .into());
+    }
+    let requests_per_s = throughput(&String::from_utf8_lossy(&output.stdout))?;
+    Ok(Measurement {
+        cpu_us: cpu_ns as f64 / 1e3 / requests as f64,
+        requests_per_s,
+    })
+}
+
+/// The second column of the last line: `"SET ...","123456.78",...`.
+fn throughput(csv: &str) -> Result<f64> {
+    let row = csv.lines().next_back().unwrap_or_default();
+    let column = row
+        .split("\",\"")
+        .nth(1)
+        .ok_or_else(|| format!("redis-benchmark printed: {csv}"))?;
+    Ok(column.trim_matches('"').parse()?)
+}

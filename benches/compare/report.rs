@@ -1,0 +1,135 @@
+//! The page of results.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::args::Args;
+use crate::cases::Case;
+use crate::{CLIENTS, Kind, LOAD_CORE, Result, SERVER_CORE, cases};
+
+/// What one run of one case cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Measurement {
+    pub cpu_us: f64,
+    pub requests_per_s: f64,
+}
+
+pub fn line(case: &Case, measured: Measurement) -> String {
+    let Measurement {
+        cpu_us,
+        requests_per_s,
+    } = measured;
+    format!(
+        "{} pipeline {}: {cpu_us:.2} us CPU, {requests_per_s:.0}/s",
+        case.name, case.pipeline
+    )
+}
+
+/// The whole page, as Markdown. `rows` holds, for each case and round, redis-server and `AiKv`.
+pub fn page(
+    args: &Args,
+    chosen: &[&Case],
+    rows: &[Vec<[Measurement; 2]>],
+    scaled: &[[f64; 2]],
+) -> Result<String> {
+    let mut page = head(args)?;
+    if !rows.is_empty() {
+        page.push_str(
+            "\n| case | pipeline | CPU us/request, Redis | AiKv | ratio | requests/s, Redis | AiKv | ratio |\n\
+             |---|---|---|---|---|---|---|---|\n",
+        );
+        for (case, rounds) in chosen.iter().zip(rows) {
+            page.push_str(&row(case, rounds));
+        }
+    }
+    if !scaled.is_empty() {
+        let [one, two] = [0, 1].map(|side| median(scaled.iter().map(|round| round[side])));
+        let ratio = median(scaled.iter().map(|[one, two]| two / one));
+        write!(
+            page,
+            "\n## Two shards against one\n\nScripts that burn CPU on different keys, {CLIENTS} clients; server and load \
+             share both cores.\n\n| one shard, scripts/s | two shards | ratio |\n|---|---|---|\n\
+             | {one:.0} | {two:.0} | {ratio:.2} |\n"
+        )?;
+    }
+    Ok(page)
+}
+
+fn head(args: &Args) -> Result<String> {
+    let cpu = fs::read_to_string("/proc/cpuinfo")?;
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model = model.map_or("unknown CPU", |(_, name)| name.trim());
+    let cores = cpu
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let flags: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| arg != "--bench")
+        .collect();
+    let command = format!("cargo bench --bench compare -- {}", flags.join(" "));
+    Ok(format!(
+        "# {} against {}\n\n\
+         - date: {}\n- machine: {model}, {cores} cores, Linux {}\n- servers: {}; {}\n- command: `{}`\n\n\
+         Each server runs alone on core {SERVER_CORE}, AiKv with one shard; redis-benchmark runs on core {LOAD_CORE} \
+         with {CLIENTS} connections and {} random keys.\nBoth write a journal that is synced once a second. CPU is \
+         that of all threads of the server. Every figure is the median of\n{} alternating rounds; a ratio is the median \
+         of the rounds' ratios, AiKv / Redis: below 1 is better for CPU, above 1 for\nthroughput.\n",
+        Kind::Aikv.name(),
+        Kind::Redis.name(),
+        output("date", &["-u", "+%F"])?,
+        kernel.trim(),
+        version(&args.redis)?,
+        version(&args.aikv)?,
+        command.trim_end_matches([' ', '-']),
+        cases::KEYS,
+        args.rounds,
+    ))
+}
+
+fn row(case: &Case, rounds: &[[Measurement; 2]]) -> String {
+    let columns = |value: fn(&Measurement) -> f64| {
+        let [redis, aikv] = [0, 1].map(|side| median(rounds.iter().map(|pair| value(&pair[side]))));
+        (
+            redis,
+            aikv,
+            median(
+                rounds
+                    .iter()
+                    .map(|[redis, aikv]| value(aikv) / value(redis)),
+            ),
+        )
+    };
+    let (redis_cpu, aikv_cpu, cpu_ratio) = columns(|measured| measured.cpu_us);
+    let (redis_rate, aikv_rate, rate_ratio) = columns(|measured| measured.requests_per_s);
+    format!(
+        "| {} | {} | {redis_cpu:.2} | {aikv_cpu:.2} | {cpu_ratio:.2} | {redis_rate:.0} | {aikv_rate:.0} | {rate_ratio:.2} |\n",
+        case.name, case.pipeline
+    )
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 {
+        sorted[middle]
+    } else {
+        f64::midpoint(sorted[middle - 1], sorted[middle])
+    }
+}
+
+fn version(binary: &Path) -> Result<String> {
+    let text = output(&binary.to_string_lossy(), &["--version"])?;
+    Ok(text.split(" sha=").next().unwrap_or_default().to_owned())
+}
+
+fn output(program: &str, args: &[&str]) -> Result<String> {
+    let output = Command::new(program).args(args).output()?;
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}

@@ -1,0 +1,40 @@
+//! Looks at a database that is not running, and cuts it behind its last good batch if told to.
+
+use std::path::Path;
+
+use crate::db::lock_dir;
+use crate::fs::FileSystem;
+use crate::recovery::{self, Recovery};
+use crate::{Error, Result};
+
+/// What [`check`] found.
+#[derive(Debug, Clone)]
+pub struct CheckReport {
+    /// What a start would replay; `cut` in it names the bad place, if there is one.
+    pub recovery: Recovery,
+    /// Set when the bad place had been synced, so that a start fails without a repair.
+    pub damage: Option<Error>,
+    pub repaired: bool,
+}
+
+/// Reads everything. If there is a bad place, `confirm` sees the report and says whether to cut there.
+///
+/// What a cut cannot repair, a damaged base or header or a missing segment, is an error.
+pub fn check(
+    dir: &Path,
+    fs: &dyn FileSystem,
+    confirm: &mut dyn FnMut(&CheckReport) -> bool,
+) -> Result<CheckReport> {
+    let _lock = lock_dir(fs, dir)?;
+    let mut scan = recovery::scan(fs, dir, &mut |_| Ok(()))?;
+    let mut report = CheckReport {
+        recovery: scan.recovery.clone(),
+        damage: scan.damage(),
+        repaired: false,
+    };
+    if scan.bad.is_some() && confirm(&report) {
+        scan.cut(fs, dir)?;
+        report.repaired = true;
+    }
+    Ok(report)
+}

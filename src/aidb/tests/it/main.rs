@@ -1,0 +1,6 @@
+//! Tests of the journal through its public face.
+
+mod basic;
+mod damage;
+mod faults;
+mod model;

@@ -1,0 +1,160 @@
+//! The command line, generated from the table of options.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::table::{Effect, OPTIONS, OptionSpec};
+use super::{Config, ConfigError};
+
+/// What the command line asks for.
+pub enum Request {
+    Serve(Box<Config>),
+    /// Look at a data directory, and cut damage off the journal's end if `repair`.
+    Check {
+        dir: PathBuf,
+        repair: bool,
+    },
+    /// Print this text and end well: help or version.
+    Print(String),
+}
+
+/// Reads the command line: first the configuration file, then `--option`, then `--<name>`; the last word counts.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, ConfigError> {
+    match command().try_get_matches_from(args) {
+        Ok(matches) => request(&matches),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                Ok(Request::Print(error.to_string()))
+            }
+            _ => Err(ConfigError(one_line(&error))),
+        },
+    }
+}
+
+fn request(matches: &ArgMatches) -> Result<Request, ConfigError> {
+    if let Some(("check", matches)) = matches.subcommand() {
+        let dir = matches
+            .get_one::<PathBuf>("dir")
+            .cloned()
+            .unwrap_or_default();
+        return Ok(Request::Check {
+            dir,
+            repair: matches.get_flag("repair"),
+        });
+    }
+    let mut config = Config::default();
+    if let Some(path) = matches.get_one::<PathBuf>("config-file") {
+        config.load(path)?;
+    }
+    for pair in matches.get_many::<String>("option").into_iter().flatten() {
+        let (name, value) = pair
+            .split_once('=')
+            .ok_or_else(|| ConfigError(format!("--option takes NAME=VALUE (given: '{pair}')")))?;
+        config.assign(name.trim(), value)?;
+    }
+    for spec in &OPTIONS {
+        for value in matches.get_many::<String>(spec.name).into_iter().flatten() {
+            config.assign(spec.name, value)?;
+        }
+    }
+    Ok(Request::Serve(Box::new(config)))
+}
+
+fn command() -> Command {
+    let check = Command::new("check")
+        .about("Checks a data directory while no server uses it")
+        .arg(
+            Arg::new("dir")
+                .value_name("DIR")
+                .required(true)
+                .value_parser(clap::value_parser!(PathBuf)),
+        )
+        .arg(
+            Arg::new("repair")
+                .long("repair")
+                .action(ArgAction::SetTrue)
+                .help("Cut damage off, after asking; what is cut is lost"),
+        );
+    Command::new("aikv")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A Redis-protocol server whose Lua scripts are parallel, durable transactions")
+        .after_help("Sizes take kb, mb and gb. docs/configuration.md says more.")
+        .args_conflicts_with_subcommands(true)
+        .disable_help_subcommand(true)
+        .subcommand(check)
+        .arg(
+            Arg::new("config-file")
+                .value_name("CONFIG-FILE")
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("File in the syntax of redis.conf; the command line overrules it"),
+        )
+        .arg(
+            Arg::new("option")
+                .long("option")
+                .value_name("NAME=VALUE")
+                .action(ArgAction::Append)
+                .help("Any option, as in the configuration file"),
+        )
+        .args(OPTIONS.iter().map(argument))
+}
+
+fn argument(spec: &'static OptionSpec) -> Arg {
+    let unit = if spec.unit.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", spec.unit)
+    };
+    let shown = if spec.default.is_empty() {
+        "none"
+    } else {
+        spec.default
+    };
+    let note = if spec.effect == Effect::Informational {
+        "; has no effect"
+    } else {
+        ""
+    };
+    // A size such as 64mb or a list of limits carries its own units.
+    let unit = if spec.default.ends_with(|last: char| last.is_ascii_digit()) {
+        unit
+    } else {
+        String::new()
+    };
+    Arg::new(spec.name)
+        .long(spec.name)
+        .visible_aliases(spec.aliases)
+        .value_name("VALUE")
+        .action(ArgAction::Append)
+        .allow_hyphen_values(true)
+        .help_heading(spec.group)
+        .help(format!("{} [default: {shown}{unit}{note}]", spec.help))
+}
+
+/// The parser's complaint without its usage text: one line, with its guess at what was meant.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    let complaint = first
+        .strip_prefix("error: ")
+        .unwrap_or(first)
+        .trim_end_matches(':');
+    let details: Vec<&str> = text
+        .lines()
+        .skip(1)
+        .take_while(|line| line.starts_with("  <"))
+        .map(str::trim)
+        .collect();
+    let line = [&[complaint], details.as_slice()].concat().join(" ");
+    let near = match error
+        .get(ContextKind::SuggestedArg)
+        .or(error.get(ContextKind::SuggestedSubcommand))
+    {
+        Some(ContextValue::Strings(near)) => near.join("' or '"),
+        Some(ContextValue::String(near)) => near.clone(),
+        _ => return line,
+    };
+    format!("{line} (is '{near}' meant?)")
+}

@@ -1,0 +1,34 @@
+//! The end of a transaction, and the texts for when the journal refuses it.
+
+use super::worker::Worker;
+use crate::command::Error;
+use crate::keyspace::Txn;
+
+/// The reply to a command whose code panicked.
+pub const PANICKED: Error =
+    Error::text("ERR internal error: the command failed and was rolled back; see the server's log");
+
+/// What a client reads when its write cannot be kept.
+pub fn refusal(error: &aidb::Error) -> Error {
+    let why = match error {
+        aidb::Error::DiskFull { .. } => "No space left on device".to_owned(),
+        other => other.to_string(),
+    };
+    Error::Other(format!("MISCONF Errors writing to the AOF file: {why}").into())
+}
+
+impl Worker {
+    /// Commits what the buffers hold, or takes it back with an error.
+    pub(super) fn commit(&mut self) -> Result<(), Error> {
+        let shared = self.shared;
+        let mut txn = Txn::new(shared.keyspace, &mut self.buffers, 0, self.now_ms);
+        txn.commit(&shared.journal)
+            .map(|_| ())
+            .map_err(|error| refusal(&error))
+    }
+
+    /// Takes back what the buffers hold.
+    pub(super) fn rollback(&mut self) {
+        Txn::new(self.shared.keyspace, &mut self.buffers, 0, self.now_ms).rollback();
+    }
+}

@@ -1,0 +1,242 @@
+//! The first look at a request: what it is, and whether this client may run it now.
+
+use super::client::{Client, ReplyMode};
+use super::commit::PANICKED;
+use super::registry::{EngineCtx, EngineHandler, Entry, Run};
+use super::shared::PauseMode;
+use super::work::Kind;
+use super::worker::{Flow, Worker};
+use super::{Message, multi};
+use crate::command::{Error, Flags};
+use crate::locks::Mode;
+use crate::observe::SlowLog;
+use crate::resp::{Args, OwnedArgs, RespWriter};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+impl Worker {
+    /// Runs a request; its reply goes to `out`.
+    #[inline]
+    pub fn command(&mut self, client: &mut Client, args: Args<'_>, out: &mut Vec<u8>) -> Flow {
+        let mark = out.len();
+        let flow = match self.shared.registry.find(&args) {
+            Ok(entry) => self.admit(entry, client, args, out),
+            Err(error) => {
+                if let Some(entry) = self.shared.registry.get(args.get(0)) {
+                    let shard = self.shared.observer.shard(self.shard as usize);
+                    shard.command(entry.number as usize).rejected();
+                }
+                self.refuse(client, out, &error);
+                Flow::Done
+            }
+        };
+        if client.reply_mode != ReplyMode::On {
+            self.apply_reply_mode(client, out, mark, flow);
+        }
+        flow
+    }
+
+    fn admit(
+        &mut self,
+        entry: &'static Entry,
+        client: &mut Client,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+    ) -> Flow {
+        if !client.authenticated && !entry.spec.flags.contains(Flags::NO_AUTH) {
+            self.refuse(client, out, &Error::text("NOAUTH Authentication required."));
+            return Flow::Done;
+        }
+        client.info.note_command(entry.number, self.now_ms);
+        if client.multi.is_some() && !multi::runs_inside(entry) {
+            self.queue(entry, client, args, out);
+            return Flow::Done;
+        }
+        let pause = self.shared.pause.mode(self.now_ms);
+        if pause != PauseMode::Off && self.is_paused(entry, client, pause) {
+            let token = self.works.reserve();
+            return self.park(
+                client,
+                token,
+                Kind::Paused {
+                    entry,
+                    args: OwnedArgs::from(args),
+                },
+            );
+        }
+        if self.shared.monitors.load(Ordering::Relaxed) > 0 {
+            self.feed_monitors(entry, client, &args);
+        }
+        self.failed = false;
+        let flow = self.execute(entry, client, args, out);
+        if flow != Flow::Parked {
+            self.note_executed(entry, client, &args);
+        }
+        flow
+    }
+
+    /// Counts a command that has ended. The time since the last one ended is its own: one look at the clock a command.
+    fn note_executed(&mut self, entry: &Entry, client: &Client, args: &Args<'_>) {
+        let now = Instant::now();
+        let took = now.duration_since(self.clock);
+        self.clock = now;
+        self.note_duration(entry, client, args, took);
+    }
+
+    /// Counts a command that ran for so long, and keeps it in the slow log if that was long.
+    pub(super) fn note_duration(
+        &mut self,
+        entry: &Entry,
+        client: &Client,
+        args: &Args<'_>,
+        took: Duration,
+    ) {
+        let shard = self.shared.observer.shard(self.shard as usize);
+        let stats = shard.command(entry.number as usize);
+        let took_ns = took.as_nanos() as u64;
+        stats.ran(took_ns, self.failed);
+        stats.track_latency(took_ns);
+        shard.commands_processed.add(1);
+        let slow_us = self.slower_than_us;
+        if SlowLog::wants(took_ns / 1000, slow_us)
+            && !entry.spec.flags.contains(Flags::SKIP_SLOWLOG)
+        {
+            super::admin::note_slow(self.shared, client, args, took);
+        }
+    }
+
+    pub(super) fn execute(
+        &mut self,
+        entry: &'static Entry,
+        client: &mut Client,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+    ) -> Flow {
+        match entry.run {
+            Run::Data(handler) => self.plain(entry, handler, client, args, out),
+            Run::Script(invocation) => self.script(entry, invocation, client, args, out),
+            Run::Engine(handler) => self.engine_command(handler, client, args, out),
+            Run::Exec => self.exec(client, out),
+            Run::Container => {
+                self.refuse(client, out, &Error::WrongArity(entry.spec.name.into()));
+                Flow::Done
+            }
+        }
+    }
+
+    /// Runs a command of this layer for a client.
+    pub(super) fn engine_command(
+        &mut self,
+        handler: EngineHandler,
+        client: &mut Client,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+    ) -> Flow {
+        let mark = out.len();
+        let mut reply = RespWriter::new(out, client.protocol);
+        let mut ctx = EngineCtx {
+            worker: self,
+            client: &mut *client,
+            args,
+            reply: &mut reply,
+            from_script: false,
+        };
+        let result = catch_unwind(AssertUnwindSafe(|| handler(&mut ctx))).unwrap_or(Err(PANICKED));
+        match result {
+            Ok(flow) => flow,
+            Err(error) => {
+                self.answer_error(client, out, mark, &error);
+                Flow::Done
+            }
+        }
+    }
+
+    /// Answers a request that was not even tried; inside MULTI that spoils the transaction.
+    fn refuse(&mut self, client: &mut Client, out: &mut Vec<u8>, error: &Error) {
+        if let Some(multi) = client.multi.as_mut() {
+            multi.aborted = true;
+        }
+        let mark = out.len();
+        self.answer_error(client, out, mark, error);
+    }
+
+    /// Leaves a reply out where the client asked for that.
+    pub(super) fn apply_reply_mode(
+        &mut self,
+        client: &mut Client,
+        out: &mut Vec<u8>,
+        mark: usize,
+        flow: Flow,
+    ) {
+        match client.reply_mode {
+            ReplyMode::On => {}
+            ReplyMode::Off => out.truncate(mark),
+            ReplyMode::SkipNext => {
+                out.truncate(mark);
+                client.reply_mode = ReplyMode::Skip;
+            }
+            ReplyMode::Skip if flow == Flow::Parked => {}
+            ReplyMode::Skip => {
+                out.truncate(mark);
+                client.reply_mode = ReplyMode::On;
+            }
+        }
+    }
+
+    /// Whether CLIENT PAUSE holds this request back.
+    fn is_paused(&self, entry: &Entry, client: &Client, pause: PauseMode) -> bool {
+        let writes = |e: &Entry| {
+            e.spec.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE)
+                || matches!(e.run, Run::Script(invocation) if !invocation.is_read_only())
+        };
+        let exempt = matches!(
+            entry.spec.name,
+            "client|unpause" | "client|pause" | "exec" | "ping"
+        );
+        match (pause, entry.run) {
+            (PauseMode::All, Run::Exec) => true,
+            (_, Run::Exec) => client
+                .multi
+                .as_ref()
+                .is_some_and(|m| m.commands.iter().any(|q| writes(q.entry))),
+            (PauseMode::All, _) => !exempt,
+            _ => writes(entry),
+        }
+    }
+
+    /// Sends the request to everybody who monitors.
+    fn feed_monitors(&self, entry: &Entry, client: &Client, args: &Args<'_>) {
+        if entry
+            .spec
+            .flags
+            .intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
+        {
+            return;
+        }
+        let line: Arc<[u8]> = super::admin::monitor_line(client, args).into();
+        self.shared.tell_all(|| Message::Monitor(line.clone()));
+    }
+
+    /// Whether parked work waits for what a slow script holds.
+    pub(super) fn waits_for_busy(&self, kind: &Kind) -> bool {
+        use super::admission::Wait;
+        let wait = match kind {
+            Kind::Plain { wait, .. } | Kind::Exec { wait, .. } => Some(wait),
+            Kind::Paused { .. } => None,
+            Kind::Script(work) => work.wait(),
+        };
+        match wait {
+            None => false,
+            Some(Wait::Gate(..)) => self.shared.running.is_busy_alone(),
+            Some(Wait::Alone(_)) => true,
+            Some(Wait::Locks(_, ticket)) => {
+                let wanted = ticket.footprint();
+                self.shared
+                    .running
+                    .is_busy(wanted.iter().map(|(f, _): (u64, Mode)| f))
+            }
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! What other threads tell a shard.
+
+use std::sync::Arc;
+
+/// A message in a shard's mailbox.
+#[derive(Debug)]
+pub enum Message {
+    /// What the parked work with this token waited for is granted.
+    Wake(u64),
+    /// The journal has made more commits durable.
+    Durable,
+    /// Close this client.
+    Kill { client: u64 },
+    /// End the wait of this client (CLIENT UNBLOCK), with an error if so asked.
+    Unblock { client: u64, with_error: bool },
+    /// A line for the monitors of this shard.
+    Monitor(Arc<[u8]>),
+    /// Clients may go on after CLIENT PAUSE.
+    Unpause,
+    /// Stop accepting, finish what runs, end.
+    Shutdown,
+}

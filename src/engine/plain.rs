@@ -1,0 +1,214 @@
+//! Data commands on their way through admission, handler and commit.
+
+use super::Client;
+use super::admission::{self, Grants};
+use super::commit::{PANICKED, refusal};
+use super::registry::Entry;
+use super::work::{Kind, Work};
+use super::worker::{Flow, Worker};
+use crate::base::clock;
+use crate::command::{Ctx, Error, Flags, Handler};
+use crate::keyspace::Txn;
+use crate::locks::Footprint;
+use crate::resp::{Args, OwnedArgs, Reply, RespWriter};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+impl Worker {
+    /// Runs a data command, or parks it.
+    #[inline]
+    pub(super) fn plain(
+        &mut self,
+        entry: &'static Entry,
+        handler: Handler,
+        client: &mut Client,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+    ) -> Flow {
+        let shared = self.shared;
+        if let Some((at, access)) = entry.spec.single_key() {
+            if !shared.gate.enter(self.shard) {
+                return self.plain_locked(entry, handler, client, args, out);
+            }
+            let db = shared.keyspace.physical(client.db);
+            let fingerprint = shared.keyspace.fingerprint(db, args.get(at));
+            let mut txn = Txn::new(shared.keyspace, &mut self.buffers, db, self.now_ms);
+            let busy = txn.enter(fingerprint) > 0
+                && shared
+                    .locks
+                    .is_conflicting(fingerprint, admission::mode(access));
+            if busy {
+                drop(txn);
+                return self.plain_locked(entry, handler, client, args, out);
+            }
+            let mark = out.len();
+            let mut reply = RespWriter::new(out, client.protocol);
+            let mut ctx = Ctx {
+                txn,
+                args,
+                reply: &mut reply,
+                string_len_max: self.string_len_max,
+                rng: &mut self.rng,
+            };
+            // The stripe stays held until the journal has the change, so its order is everybody's.
+            let result = match catch_unwind(AssertUnwindSafe(|| handler(&mut ctx))) {
+                Ok(Ok(())) => ctx
+                    .txn
+                    .commit(&shared.journal)
+                    .map(|_| ())
+                    .map_err(|e| refusal(&e)),
+                Ok(Err(error)) => {
+                    ctx.txn.rollback();
+                    Err(error)
+                }
+                Err(_) => {
+                    ctx.txn.rollback();
+                    Err(PANICKED)
+                }
+            };
+            drop(ctx);
+            if let Err(error) = result {
+                self.answer_error(client, out, mark, &error);
+            }
+            return Flow::Done;
+        }
+        let touches = Flags::KEYSPACE.union(Flags::GATE);
+        if entry.spec.keys.is_empty() && !entry.spec.flags.intersects(touches) {
+            self.run_granted(handler, client, args, out);
+            return Flow::Done;
+        }
+        self.plain_locked(entry, handler, client, args, out)
+    }
+
+    /// Runs a data command under locks, or parks it until it has them.
+    fn plain_locked(
+        &mut self,
+        entry: &'static Entry,
+        handler: Handler,
+        client: &mut Client,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+    ) -> Flow {
+        let token = self.works.reserve();
+        let admitted = if entry.spec.flags.contains(Flags::GATE) {
+            self.keeper.admit_alone(token)
+        } else {
+            match admission::footprint(self.shared.keyspace, client.db, entry.spec, &args) {
+                Ok(footprint) => self.keeper.admit(footprint, token),
+                Err(error) => {
+                    // The keys cannot be told: the handler finds the fault and names it.
+                    debug_assert!(matches!(error, Error::Other(_)));
+                    self.keeper.admit(Footprint::default(), token)
+                }
+            }
+        };
+        match admitted {
+            Ok(grants) => {
+                self.run_granted(handler, client, args, out);
+                self.keeper.release(grants);
+                Flow::Done
+            }
+            Err(wait) => {
+                let kind = Kind::Plain {
+                    entry,
+                    args: OwnedArgs::from(args),
+                    wait,
+                };
+                self.park(client, token, kind)
+            }
+        }
+    }
+
+    /// Goes on with a parked data command.
+    pub(super) fn plain_granted(
+        &mut self,
+        entry: &'static Entry,
+        grants: Grants,
+        client: &mut Client,
+        args: &OwnedArgs,
+        out: &mut Vec<u8>,
+    ) -> Flow {
+        let super::registry::Run::Data(handler) = entry.run else {
+            unreachable!("only data commands are parked as such");
+        };
+        self.run_granted(handler, client, args.as_args(), out);
+        self.keeper.release(grants);
+        Flow::Done
+    }
+
+    /// Runs a handler whose keys are admitted, and commits.
+    fn run_granted(
+        &mut self,
+        handler: Handler,
+        client: &Client,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let mark = out.len();
+        let mut reply = RespWriter::new(out, client.protocol);
+        let db = self.shared.keyspace.physical(client.db);
+        let result = self
+            .call(handler, db, args, &mut reply, None)
+            .and_then(|()| self.commit());
+        if let Err(error) = result {
+            self.answer_error(client, out, mark, &error);
+        }
+    }
+
+    /// Runs a handler inside the transaction that the buffers hold. On an error nothing of the handler's doing remains.
+    pub(super) fn call(
+        &mut self,
+        handler: Handler,
+        db: u8,
+        args: Args<'_>,
+        reply: &mut dyn Reply,
+        now_ms: Option<i64>,
+    ) -> Result<(), Error> {
+        let now_ms = now_ms.unwrap_or(self.now_ms);
+        let txn = Txn::new(self.shared.keyspace, &mut self.buffers, db, now_ms);
+        let savepoint = txn.savepoint();
+        let rng = &mut self.rng;
+        let mut ctx = Ctx {
+            txn,
+            args,
+            reply,
+            string_len_max: self.string_len_max,
+            rng,
+        };
+        let result = catch_unwind(AssertUnwindSafe(|| handler(&mut ctx)));
+        let error = match result {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(_) => PANICKED,
+        };
+        ctx.txn.rollback_to(savepoint);
+        Err(error)
+    }
+
+    /// Replaces what was answered since `mark` by an error.
+    pub(super) fn answer_error(
+        &mut self,
+        client: &Client,
+        out: &mut Vec<u8>,
+        mark: usize,
+        error: &Error,
+    ) {
+        out.truncate(mark);
+        let line = error.line();
+        self.failed = true;
+        self.shared.observer.errors.count(line.as_bytes());
+        RespWriter::new(out, client.protocol).error(&line);
+    }
+
+    /// Keeps work until its token is woken.
+    pub(super) fn park(&mut self, client: &mut Client, token: u64, kind: Kind) -> Flow {
+        let work = Work {
+            conn: client.conn,
+            client: client.id(),
+            since_us: clock::monotonic_us(),
+            kind,
+        };
+        self.works.park(token, work);
+        client.parked = Some(token);
+        Flow::Parked
+    }
+}

@@ -1,0 +1,183 @@
+//! All commands by name: the data commands of `command` and the ones of this layer.
+
+use super::admin;
+use super::worker::{Flow, Worker};
+use super::{multi, script_run};
+use crate::command::{self, Command, Error, Handler, Spec};
+use crate::resp::{Args, Reply};
+use ahash::{HashMap, HashMapExt};
+
+use super::client::Client;
+
+/// What a command of this layer gets.
+pub struct EngineCtx<'a> {
+    pub worker: &'a mut Worker,
+    pub client: &'a mut Client,
+    pub args: Args<'a>,
+    pub reply: &'a mut dyn Reply,
+    /// Set while a script calls.
+    pub from_script: bool,
+}
+
+/// The code of a command of this layer. It may take the reply's place by parking the client.
+pub type EngineHandler = fn(&mut EngineCtx<'_>) -> Result<Flow, Error>;
+
+#[derive(Clone, Copy)]
+pub enum Run {
+    Data(Handler),
+    Engine(EngineHandler),
+    /// EVAL and its like: a script is started.
+    Script(script_run::Invocation),
+    Exec,
+    /// Only has subcommands.
+    Container,
+}
+
+/// One row of the whole table.
+pub struct Entry {
+    pub number: u32,
+    pub spec: &'static Spec,
+    pub run: Run,
+    pub subcommands: Vec<Entry>,
+}
+
+/// The longest name of a command; longer ones are unknown without a look.
+const NAME_LEN_MAX: usize = 32;
+
+/// The table.
+pub struct Registry {
+    by_name: HashMap<&'static [u8], usize>,
+    entries: Vec<Entry>,
+    /// Every command and subcommand by its number.
+    specs: Vec<&'static Spec>,
+}
+
+impl Registry {
+    pub fn new() -> Self {
+        let mut specs = Vec::new();
+        let data = command::families().map(|c| entry(c, &mut specs, Run::Data));
+        let mut entries: Vec<Entry> = data.collect();
+        entries.extend(admin::families().map(|c| entry(c, &mut specs, Run::Engine)));
+        entries.extend(
+            script_run::COMMANDS
+                .iter()
+                .map(|c| entry(c, &mut specs, Run::Script)),
+        );
+        entries.extend(
+            multi::COMMANDS
+                .iter()
+                .map(|c| entry(c, &mut specs, |run| run)),
+        );
+        let mut by_name = HashMap::with_capacity(entries.len() * 2);
+        for (index, entry) in entries.iter().enumerate() {
+            let double = by_name.insert(entry.spec.name.as_bytes(), index);
+            assert!(double.is_none(), "{} is declared twice", entry.spec.name);
+        }
+        Self {
+            by_name,
+            entries,
+            specs,
+        }
+    }
+
+    /// A command by its name in any case.
+    #[inline]
+    pub fn get(&self, name: &[u8]) -> Option<&Entry> {
+        if name.len() > NAME_LEN_MAX {
+            return None;
+        }
+        let mut lower = [0; NAME_LEN_MAX];
+        let lower = &mut lower[..name.len()];
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        self.by_name.get(&*lower).map(|index| &self.entries[*index])
+    }
+
+    /// The command or subcommand that a request means; the error is the one that Redis answers.
+    #[inline]
+    pub fn find(&self, args: &Args<'_>) -> Result<&Entry, Error> {
+        let Some(entry) = self.get(args.get(0)) else {
+            return Err(unknown_command(args));
+        };
+        let entry = if entry.subcommands.is_empty() || args.len() < 2 {
+            entry
+        } else {
+            let sub = args.get(1);
+            let found = entry
+                .subcommands
+                .iter()
+                .find(|e| sub_name(e.spec).as_bytes().eq_ignore_ascii_case(sub));
+            found.ok_or_else(|| unknown_subcommand(entry.spec, sub))?
+        };
+        if entry.spec.arity_fits(args.len()) {
+            Ok(entry)
+        } else {
+            Err(Error::WrongArity(entry.spec.name.into()))
+        }
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub fn specs(&self) -> &[&'static Spec] {
+        &self.specs
+    }
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The name of a subcommand without its container.
+pub fn sub_name(spec: &Spec) -> &'static str {
+    spec.name.split_once('|').map_or(spec.name, |(_, sub)| sub)
+}
+
+fn entry<H: Copy>(
+    command: &'static Command<H>,
+    specs: &mut Vec<&'static Spec>,
+    wrap: impl Fn(H) -> Run + Copy,
+) -> Entry {
+    let number = specs.len() as u32;
+    specs.push(&command.spec);
+    Entry {
+        number,
+        spec: &command.spec,
+        run: command.run.map_or(Run::Container, wrap),
+        subcommands: command
+            .subcommands
+            .iter()
+            .map(|c| entry(c, specs, wrap))
+            .collect(),
+    }
+}
+
+/// Redis shows up to 128 bytes of the name and of the arguments.
+const SHOWN_LEN_MAX: usize = 128;
+
+fn unknown_command(args: &Args<'_>) -> Error {
+    let shown = |bytes: &[u8], len: usize| {
+        String::from_utf8_lossy(&bytes[..bytes.len().min(len)]).into_owned()
+    };
+    let mut begin = String::new();
+    for arg in args.iter().skip(1) {
+        if begin.len() >= SHOWN_LEN_MAX {
+            break;
+        }
+        let text = shown(arg, SHOWN_LEN_MAX - begin.len());
+        begin.push_str(&format!("'{text}' "));
+    }
+    let name = shown(args.get(0), SHOWN_LEN_MAX);
+    Error::Other(format!("ERR unknown command '{name}', with args beginning with: {begin}").into())
+}
+
+fn unknown_subcommand(container: &Spec, sub: &[u8]) -> Error {
+    let sub = String::from_utf8_lossy(&sub[..sub.len().min(SHOWN_LEN_MAX)]).into();
+    Error::UnknownSubcommand {
+        sub,
+        command: container.name.to_uppercase().into(),
+    }
+}

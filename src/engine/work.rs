@@ -1,0 +1,84 @@
+//! Work that cannot go on yet, kept under tokens.
+
+use super::admission::Wait;
+use super::multi::Queued;
+use super::registry::Entry;
+use super::script_run::ScriptWork;
+use crate::resp::OwnedArgs;
+use slab::Slab;
+
+/// Names a piece of work within its shard; never used again.
+pub type Token = u64;
+
+/// What a piece of work is.
+pub enum Kind {
+    /// A command that waits for gate or locks.
+    Plain {
+        entry: &'static Entry,
+        args: OwnedArgs,
+        wait: Wait,
+    },
+    /// A command held back by CLIENT PAUSE.
+    Paused {
+        entry: &'static Entry,
+        args: OwnedArgs,
+    },
+    /// An EXEC that waits for gate or locks.
+    Exec { commands: Vec<Queued>, wait: Wait },
+    /// A script that waits, or whose time slice is over.
+    Script(Box<ScriptWork>),
+}
+
+/// Work and whose it is.
+pub struct Work {
+    /// The connection, as the shard names it.
+    pub conn: u64,
+    pub client: u64,
+    pub since_us: u64,
+    pub kind: Kind,
+}
+
+/// The parked work of a shard.
+#[derive(Default)]
+pub struct Works {
+    slab: Slab<(Token, Work)>,
+    generation: u32,
+}
+
+impl Works {
+    /// A token for work that may have to be parked. Only the newest one may be used.
+    #[inline]
+    pub fn reserve(&mut self) -> Token {
+        self.generation = self.generation.wrapping_add(1);
+        u64::from(self.generation) << 32 | self.slab.vacant_key() as u64
+    }
+
+    pub fn park(&mut self, token: Token, work: Work) {
+        let slot = self.slab.vacant_entry();
+        assert_eq!(
+            slot.key() as u64,
+            token & u64::from(u32::MAX),
+            "the newest token is used"
+        );
+        slot.insert((token, work));
+    }
+
+    /// Puts work back under the token it had.
+    pub fn get(&self, token: Token) -> Option<&Work> {
+        let (present, work) = self.slab.get((token & u64::from(u32::MAX)) as usize)?;
+        (*present == token).then_some(work)
+    }
+
+    pub fn take(&mut self, token: Token) -> Option<Work> {
+        self.get(token)?;
+        Some(self.slab.remove((token & u64::from(u32::MAX)) as usize).1)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Token, &Work)> {
+        self.slab.iter().map(|(_, (token, work))| (*token, work))
+    }
+
+    pub fn len(&self) -> usize {
+        self.slab.len()
+    }
+}

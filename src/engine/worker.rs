@@ -1,0 +1,291 @@
+//! A shard's hands: takes requests, runs them, takes parked work up again.
+
+use super::admission::Gatekeeper;
+use super::client::Client;
+use super::script_run::ScriptState;
+use super::shared::Shared;
+use super::work::{Kind, Token, Work, Works};
+use crate::base::clock;
+use crate::config::Opt;
+use crate::observe::ShardStats;
+use crate::keyspace::{Txn, TxnBuffers};
+use aidb::{Durability, Sequence};
+use std::time::{Duration, Instant};
+
+/// What the connection does after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// The reply is complete.
+    Done,
+    /// The reply comes later; until then nothing more of this client is run.
+    Parked,
+    /// Send what there is and close.
+    Close,
+}
+
+/// One shard's part of the engine. Belongs to its thread.
+pub struct Worker {
+    pub shared: &'static Shared,
+    pub shard: u32,
+    pub keeper: Gatekeeper,
+    pub now_ms: i64,
+    pub string_len_max: usize,
+    /// `slowlog-log-slower-than`, read some times a second.
+    pub(super) slower_than_us: i64,
+    pub(super) buffers: TxnBuffers,
+    pub(super) rng: fastrand::Rng,
+    pub(super) works: Works,
+    pub(super) scripts: ScriptState,
+    /// Scripts that have used up a slice and want the next one.
+    pub(super) runnable: Vec<Token>,
+    /// The command that is running has answered with an error.
+    pub(super) failed: bool,
+    /// When the last command ended, or the pass began: the start of the next command.
+    pub(super) clock: Instant,
+    /// Where the active expiry goes on.
+    expire_cursor: usize,
+}
+
+/// Stripes of which a shard looks for expired keys before it looks at the clock again.
+const EXPIRE_STRIPES_PER_LOOK: usize = 16;
+/// Expired keys that are removed from one stripe at a time.
+const EXPIRE_KEYS_PER_STRIPE: usize = 128;
+
+impl Worker {
+    pub fn new(shared: &'static Shared, shard: u32) -> Self {
+        let mut worker = Self {
+            shared,
+            shard,
+            keeper: Gatekeeper { shared, shard },
+            now_ms: clock::unix_ms(),
+            string_len_max: 0,
+            slower_than_us: -1,
+            buffers: TxnBuffers::default(),
+            rng: fastrand::Rng::new(),
+            works: Works::default(),
+            scripts: ScriptState::new(shared, shard),
+            runnable: Vec::new(),
+            failed: false,
+            clock: Instant::now(),
+            expire_cursor: 0,
+        };
+        worker.read_settings();
+        worker
+    }
+
+    /// Called once at the beginning of each pass.
+    pub fn begin_pass(&mut self) {
+        self.now_ms = clock::unix_ms();
+        self.clock = Instant::now();
+    }
+
+    /// Ends a pass: leaves the gate and writes out what was committed. Replies may leave once this has returned, and where
+    /// it returns a sequence, once the journal has made that durable.
+    pub fn end_pass(&mut self) -> Result<Option<Sequence>, aidb::Error> {
+        let journal = &self.shared.journal;
+        self.shared.gate.leave(self.shard);
+        let appended = journal.appended();
+        match journal.durability() {
+            Durability::Always => {
+                if journal.synced() >= appended {
+                    return Ok(None);
+                }
+                journal.health()?;
+                journal.request_sync();
+                Ok(Some(appended))
+            }
+            Durability::EverySec | Durability::No => {
+                if journal.written() < appended {
+                    journal.write_out()?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// The counters of this shard.
+    pub(super) fn stats(&self) -> &'static ShardStats {
+        self.shared.observer.shard(self.shard as usize)
+    }
+
+    /// The connection whose work has this token.
+    pub fn conn_of(&self, token: Token) -> Option<u64> {
+        self.works.get(token).map(|work| work.conn)
+    }
+
+    /// Takes up what was parked under a token. Tokens that mean nothing any more are passed over.
+    pub fn resume(&mut self, token: Token, client: &mut Client, out: &mut Vec<u8>) -> Flow {
+        let Some(Work {
+            kind,
+            conn,
+            client: id,
+            since_us,
+        }) = self.works.take(token)
+        else {
+            return Flow::Parked;
+        };
+        debug_assert_eq!(
+            client.parked,
+            Some(token),
+            "a client waits for one piece of work"
+        );
+        client.parked = None;
+        let mark = out.len();
+        let flow = match kind {
+            Kind::Plain { entry, args, wait } => match self.keeper.advance(wait, token) {
+                Ok(grants) => self.plain_granted(entry, grants, client, &args, out),
+                Err(wait) => {
+                    return self.put_back(
+                        token,
+                        client,
+                        Work {
+                            conn,
+                            client: id,
+                            since_us,
+                            kind: Kind::Plain { entry, args, wait },
+                        },
+                    );
+                }
+            },
+            Kind::Exec { commands, wait } => match self.keeper.advance(wait, token) {
+                Ok(grants) => self.exec_granted(grants, client, &commands, out),
+                Err(wait) => {
+                    return self.put_back(
+                        token,
+                        client,
+                        Work {
+                            conn,
+                            client: id,
+                            since_us,
+                            kind: Kind::Exec { commands, wait },
+                        },
+                    );
+                }
+            },
+            Kind::Paused { entry, args } => {
+                return self.execute(entry, client, args.as_args(), out);
+            }
+            Kind::Script(work) => self.script_resume(token, work, client, since_us, out),
+        };
+        self.apply_reply_mode(client, out, mark, flow);
+        flow
+    }
+
+    /// Gives up the parked work of a client that has left. `false`: a script is running and has to end first.
+    pub fn abandon(&mut self, client: &mut Client) -> bool {
+        let Some(token) = client.parked else {
+            self.leave(client);
+            return true;
+        };
+        if let Some(Work {
+            kind: Kind::Script(work),
+            ..
+        }) = self.works.get(token)
+            && work.has_started()
+        {
+            return false;
+        }
+        if let Some(work) = self.works.take(token) {
+            self.cancel(work.kind);
+        }
+        client.parked = None;
+        self.leave(client);
+        true
+    }
+
+    /// The number of clients that wait for something here.
+    pub fn parked(&self) -> usize {
+        self.works.len()
+    }
+
+    /// Background work of the shard, some times a second.
+    pub fn tick(&mut self) {
+        self.now_ms = clock::unix_ms();
+        self.read_settings();
+        self.expire_cycle();
+        self.shared.gate.leave(self.shard);
+    }
+
+    /// Ends the waits of clients that wait for what a slow script holds. Returns their tokens with the connections.
+    pub fn busy_waiters(&self) -> Vec<(Token, u64)> {
+        if !self.shared.running.any_busy() {
+            return Vec::new();
+        }
+        let busy = self
+            .works
+            .iter()
+            .filter(|(_, work)| self.waits_for_busy(&work.kind));
+        busy.map(|(token, work)| (token, work.conn)).collect()
+    }
+
+    pub(super) fn put_back(&mut self, token: Token, client: &mut Client, work: Work) -> Flow {
+        self.works.park(token, work);
+        client.parked = Some(token);
+        Flow::Parked
+    }
+
+    pub(super) fn cancel(&mut self, kind: Kind) {
+        match kind {
+            Kind::Plain { wait, .. } | Kind::Exec { wait, .. } => self.keeper.cancel(wait),
+            Kind::Paused { .. } => {}
+            Kind::Script(work) => self.script_cancel(work),
+        }
+    }
+
+    /// What a client leaves behind.
+    fn leave(&mut self, client: &mut Client) {
+        super::multi::discard_all(self, client);
+        self.shared.clients.leave(client.id());
+    }
+
+    fn read_settings(&mut self) {
+        let settings = self.shared.config.settings();
+        self.string_len_max = settings.size(Opt::ProtoMaxBulkLen);
+        self.slower_than_us = settings.number(Opt::SlowlogLogSlowerThan);
+    }
+
+    /// Removes expired keys from this shard's stripes, for a bounded time: a millisecond for each step of
+    /// `active-expire-effort`, longer while a quarter of what is looked at turns out to be expired.
+    fn expire_cycle(&mut self) {
+        if !self
+            .shared
+            .active_expire
+            .load(std::sync::atomic::Ordering::Relaxed)
+        {
+            return;
+        }
+        let settings = self.shared.config.settings();
+        let budget = Duration::from_millis(settings.number(Opt::ActiveExpireEffort) as u64);
+        let start = Instant::now();
+        let stripes = self.shared.keyspace.expire_stripes();
+        let (mut looked, mut removed) = (0, 0);
+        while looked < stripes {
+            for _ in 0..EXPIRE_STRIPES_PER_LOOK {
+                looked += self.shared.shards();
+                self.expire_cursor = (self.expire_cursor + self.shared.shards()) % stripes;
+                removed += self.expire_stripe((self.expire_cursor + self.shard as usize) % stripes);
+            }
+            let longer = if removed > looked * EXPIRE_KEYS_PER_STRIPE / 4 {
+                25
+            } else {
+                1
+            };
+            if start.elapsed() > budget * longer {
+                break;
+            }
+        }
+    }
+
+    fn expire_stripe(&mut self, index: usize) -> usize {
+        if !self.shared.gate.enter(self.shard) {
+            return 0;
+        }
+        let mut txn = Txn::new(self.shared.keyspace, &mut self.buffers, 0, self.now_ms);
+        let removed = txn.expire_stripe(index, EXPIRE_KEYS_PER_STRIPE);
+        // Where the journal refuses, the keys stay, still expired, until it takes them.
+        match txn.commit(&self.shared.journal) {
+            Ok(_) => removed,
+            Err(_) => 0,
+        }
+    }
+}

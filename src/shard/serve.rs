@@ -1,0 +1,451 @@
+//! A shard's main task: pass after pass until the server stops.
+
+use super::connection::{Connection, Progress};
+use super::net::{CloseReason, ConnKey, ListenerId, ListenerSocket, Net, NetConfig, NetHandler, Sockets};
+use crate::base::mailbox::Mailbox;
+use crate::config::Opt;
+use crate::engine::{Client, ClientFlags, Flow, Message, Peer, Shared, Worker};
+use crate::resp::Limits;
+use slab::Slab;
+use socket2::SockRef;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How long the end of the server waits for scripts that are running.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Serves clients on this thread until [`Message::Shutdown`].
+pub async fn serve(
+    shared: &'static Shared,
+    shard: u32,
+    listeners: Vec<ListenerSocket>,
+) -> Result<(), String> {
+    let mailbox = &shared.host.mailboxes[shard as usize];
+    let mut net = Net::new(NetConfig::default(), mailbox).map_err(|error| error.to_string())?;
+    let listeners = listeners.into_iter().map(|socket| net.listen(socket)).collect();
+    let mut state = Shard::new(shared, shard, listeners);
+    state.set_keepalive(&net);
+    loop {
+        state.pass(&mut net).map_err(|error| format!("the socket ring failed: {error}"))?;
+        if state.is_finished() {
+            break;
+        }
+        if state.has_more() {
+            net.submit().map_err(|error| format!("the socket ring failed: {error}"))?;
+            glommio::yield_if_needed().await;
+        } else {
+            let patience = state.next_tick.saturating_duration_since(Instant::now());
+            let slept = net.sleep(&state.mailbox, Some(patience)).await;
+            slept.map_err(|error| format!("the socket ring failed: {error}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// What a shard owns besides its sockets.
+struct Shard {
+    shared: &'static Shared,
+    worker: Worker,
+    mailbox: Arc<Mailbox<Message>>,
+    listeners: Vec<ListenerId>,
+    connections: Slab<Box<Connection>>,
+    /// The connection in each of the ring's slots.
+    by_slot: Vec<Option<usize>>,
+    /// Connections with something to send.
+    dirty: Vec<usize>,
+    /// Connections whose replies wait for the journal.
+    held: Vec<usize>,
+    /// Connections that have used up their turn.
+    ready: Vec<usize>,
+    limits: Limits,
+    input_max: usize,
+    keepalive_s: i64,
+    next_tick: Instant,
+    stop_at: Option<Instant>,
+}
+
+impl Shard {
+    fn new(shared: &'static Shared, shard: u32, listeners: Vec<ListenerId>) -> Self {
+        let mut state = Self {
+            shared,
+            worker: Worker::new(shared, shard),
+            mailbox: shared.host.mailboxes[shard as usize].clone(),
+            listeners,
+            connections: Slab::new(),
+            by_slot: Vec::new(),
+            dirty: Vec::new(),
+            held: Vec::new(),
+            ready: Vec::new(),
+            limits: Limits::default(),
+            input_max: usize::MAX,
+            keepalive_s: -1,
+            next_tick: Instant::now(),
+            stop_at: None,
+        };
+        state.read_settings();
+        state
+    }
+
+    fn pass(&mut self, net: &mut Net) -> io::Result<()> {
+        self.worker.begin_pass();
+        net.poll(self)?;
+        while let Some(message) = self.mailbox.pop() {
+            self.message(net, message);
+        }
+        self.take_turns(net);
+        if Instant::now() >= self.next_tick {
+            self.tick(net);
+        }
+        self.end_pass(net);
+        Ok(())
+    }
+
+    /// Ends the pass: the journal first, then the replies.
+    fn end_pass(&mut self, net: &mut Net) {
+        let barrier = match self.worker.end_pass() {
+            Ok(barrier) => barrier,
+            Err(error) => {
+                self.lose_replies(net, &error);
+                return;
+            }
+        };
+        for id in std::mem::take(&mut self.dirty) {
+            let Some(connection) = self.connections.get_mut(id) else { continue };
+            connection.dirty = false;
+            connection.end_pass(barrier);
+            if connection.is_held() {
+                self.held.push(id);
+            }
+            connection.flush(net, &self.worker);
+        }
+    }
+
+    /// The journal could not keep what this pass answered: nobody may read that it did.
+    fn lose_replies(&mut self, net: &mut Net, error: &aidb::Error) {
+        tracing::error!(%error, "the journal failed: clients with unsent replies are closed");
+        for id in std::mem::take(&mut self.dirty) {
+            let Some(connection) = self.connections.get_mut(id) else { continue };
+            connection.dirty = false;
+            connection.drop_output();
+            connection.closing = true;
+            connection.flush(net, &self.worker);
+        }
+    }
+
+    fn message(&mut self, net: &mut Net, message: Message) {
+        match message {
+            Message::Wake(token) => self.resume(net, token),
+            Message::Durable => self.release_held(net),
+            Message::Kill { client } => {
+                if let Some(id) = self.find(client) {
+                    let connection = &mut self.connections[id];
+                    connection.drop_output();
+                    connection.closing = true;
+                    net.close(connection.key);
+                }
+            }
+            Message::Unblock { client, with_error } => {
+                if let Some(id) = self.find(client) {
+                    let connection = &mut self.connections[id];
+                    let Connection { client, out, .. } = &mut **connection;
+                    let flow = self.worker.unblock(client, with_error, out);
+                    self.after(net, id, flow);
+                }
+            }
+            Message::Monitor(line) => {
+                for (id, connection) in &mut self.connections {
+                    if connection.client.info.flags().contains(ClientFlags::MONITOR) {
+                        connection.out.extend_from_slice(&line);
+                        mark_dirty(&mut self.dirty, id, connection);
+                    }
+                }
+            }
+            Message::Unpause => {
+                for token in self.worker.paused() {
+                    self.resume(net, token);
+                }
+            }
+            Message::Shutdown => {
+                self.stop_at.get_or_insert(Instant::now() + SHUTDOWN_PATIENCE);
+            }
+        }
+    }
+
+    /// One slice for each unfinished script, one turn for each client with more input.
+    fn take_turns(&mut self, net: &mut Net) {
+        for token in self.worker.take_runnable() {
+            self.resume(net, token);
+        }
+        for id in std::mem::take(&mut self.ready) {
+            self.proceed(net, id);
+        }
+    }
+
+    /// Takes parked work up again.
+    fn resume(&mut self, sockets: &mut Sockets, token: u64) {
+        let Some(id) = self.worker.conn_of(token).map(|conn| conn as usize) else { return };
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Connection { client, out, .. } = &mut **connection;
+        let flow = self.worker.resume(token, client, out);
+        self.after(sockets, id, flow);
+    }
+
+    /// What follows from a request that ended, or did not.
+    fn after(&mut self, sockets: &mut Sockets, id: usize, flow: Flow) {
+        let connection = &mut self.connections[id];
+        mark_dirty(&mut self.dirty, id, connection);
+        match flow {
+            Flow::Parked => return,
+            Flow::Done => {}
+            Flow::Close => connection.closing = true,
+        }
+        if connection.gone {
+            self.forget(id);
+        } else {
+            self.proceed(sockets, id);
+        }
+    }
+
+    /// Runs what a client sent while its last command was waiting.
+    fn proceed(&mut self, sockets: &mut Sockets, id: usize) {
+        if self.stop_at.is_some() {
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let progress = connection.proceed(&mut self.worker, sockets, &self.limits);
+        mark_dirty(&mut self.dirty, id, connection);
+        if progress == Progress::More {
+            self.ready.push(id);
+        }
+    }
+
+    fn release_held(&mut self, net: &mut Net) {
+        let journal = &self.shared.journal;
+        if let Err(error) = journal.health() {
+            tracing::error!(%error, "the journal failed: clients whose commits are not durable are closed");
+            for id in std::mem::take(&mut self.held) {
+                let Some(connection) = self.connections.get_mut(id) else { continue };
+                connection.drop_output();
+                connection.closing = true;
+                connection.flush(net, &self.worker);
+            }
+            return;
+        }
+        let durable = journal.synced();
+        let connections = &mut self.connections;
+        let worker = &self.worker;
+        self.held.retain(|id| {
+            let Some(connection) = connections.get_mut(*id) else { return false };
+            connection.release(durable);
+            connection.flush(net, worker);
+            connection.is_held()
+        });
+    }
+
+    fn tick(&mut self, net: &mut Net) {
+        let settings = self.shared.config.settings();
+        let hz = settings.number(Opt::Hz).max(1) as u64;
+        self.next_tick = Instant::now() + Duration::from_millis(1000 / hz);
+        self.worker.tick();
+        self.read_settings();
+        self.set_keepalive(net);
+        for token in self.worker.due() {
+            self.resume(net, token);
+        }
+        for (token, conn) in self.worker.busy_waiters() {
+            let connection = &mut self.connections[conn as usize];
+            let Connection { client, out, .. } = &mut **connection;
+            let flow = self.worker.answer_busy(token, client, out);
+            self.after(net, conn as usize, flow);
+        }
+        self.check_clients(net);
+        if self.worker.shard == 0 {
+            self.shared.observer.sample(self.worker.now_ms as u64);
+        }
+    }
+
+    /// Closes clients that have been idle for too long or do not read their replies.
+    fn check_clients(&mut self, net: &mut Net) {
+        let settings = self.shared.config.settings();
+        let timeout_ms = settings.number(Opt::Timeout) * 1000;
+        let now_ms = self.worker.now_ms;
+        let shard = self.shared.observer.shard(self.worker.shard as usize);
+        for (_, connection) in &mut self.connections {
+            if connection.gone {
+                continue;
+            }
+            let info = &connection.client.info;
+            let idle_ms = now_ms - info.last_active_ms.load(Ordering::Relaxed);
+            let monitors = info.flags().contains(ClientFlags::MONITOR);
+            if timeout_ms > 0 && idle_ms > timeout_ms && connection.client.parked.is_none() && !monitors {
+                net.close(connection.key);
+            } else if connection.check_output(settings, now_ms) {
+                tracing::warn!(client = connection.client.id(), "closed: its unread replies exceed client-output-buffer-limit");
+                shard.output_buffer_disconnections.add(1);
+                connection.drop_output();
+                connection.closing = true;
+                net.close(connection.key);
+            }
+        }
+    }
+
+    fn read_settings(&mut self) {
+        let settings = self.shared.config.settings();
+        self.limits.max_bulk_len = settings.size(Opt::ProtoMaxBulkLen);
+        self.input_max = settings.size(Opt::ClientQueryBufferLimit);
+    }
+
+    fn set_keepalive(&mut self, net: &Net) {
+        let seconds = self.shared.config.settings().number(Opt::TcpKeepalive);
+        if seconds == self.keepalive_s {
+            return;
+        }
+        self.keepalive_s = seconds;
+        for id in &self.listeners {
+            let listener = net.listener(*id);
+            if listener.local_addr().is_some()
+                && let Err(error) = listener.set_keepalive(Duration::from_secs(seconds as u64))
+            {
+                tracing::warn!(%error, "cannot set tcp-keepalive");
+            }
+        }
+    }
+
+    fn has_more(&self) -> bool {
+        !self.ready.is_empty() || self.worker.has_runnable()
+    }
+
+    /// Whether the server stops and nothing is left to wait for.
+    fn is_finished(&self) -> bool {
+        let Some(stop_at) = self.stop_at else { return false };
+        let unsent = self.connections.iter().any(|(_, c)| !c.gone && c.unsent_bytes() > 0);
+        let started = self.worker.started_scripts();
+        (!started && !unsent) || Instant::now() >= stop_at
+    }
+
+    fn find(&self, client: u64) -> Option<usize> {
+        self.connections.iter().find(|(_, c)| c.client.id() == client).map(|(id, _)| id)
+    }
+
+    fn by_key(&mut self, key: ConnKey) -> Option<usize> {
+        let id = (*self.by_slot.get(key.index())?)?;
+        (self.connections.get(id)?.key == key).then_some(id)
+    }
+
+    fn forget(&mut self, id: usize) {
+        self.connections.remove(id);
+        self.shared.observer.shard(self.worker.shard as usize).connected_clients.lower();
+    }
+}
+
+fn mark_dirty(dirty: &mut Vec<usize>, id: usize, connection: &mut Connection) {
+    if !connection.dirty {
+        connection.dirty = true;
+        dirty.push(id);
+    }
+}
+
+impl NetHandler for Shard {
+    fn accepted(&mut self, sockets: &mut Sockets, _: ListenerId, socket: OwnedFd) {
+        let shard = self.shared.observer.shard(self.worker.shard as usize);
+        if self.stop_at.is_some() {
+            return;
+        }
+        let peer = peer_of(&socket);
+        let key = sockets.adopt(socket);
+        let settings = self.shared.config.settings();
+        if self.shared.clients.len() >= settings.size(Opt::Maxclients) {
+            shard.connections_rejected.add(1);
+            sockets.send(key, b"-ERR max number of clients reached\r\n".to_vec());
+            sockets.close_when_sent(key);
+            return;
+        }
+        shard.connections_received.add(1);
+        shard.connected_clients.raise();
+        let info = self.shared.clients.enter(self.worker.shard, peer, self.worker.now_ms);
+        let open = settings.text(Opt::Requirepass).is_empty();
+        let entry = self.connections.vacant_entry();
+        let id = entry.key();
+        entry.insert(Box::new(Connection::new(key, Client::new(info, id as u64, open))));
+        if self.by_slot.len() <= key.index() {
+            self.by_slot.resize(key.index() + 1, None);
+        }
+        self.by_slot[key.index()] = Some(id);
+    }
+
+    fn accept_failed(&mut self, _: ListenerId, error: io::Error) {
+        tracing::warn!(%error, "cannot accept a client");
+    }
+
+    fn received(&mut self, sockets: &mut Sockets, conn: ConnKey, data: &[u8]) {
+        let shard = self.shared.observer.shard(self.worker.shard as usize);
+        shard.net_input_bytes.add(data.len() as u64);
+        shard.reads_processed.add(1);
+        if self.stop_at.is_some() {
+            return;
+        }
+        let Some(id) = self.by_key(conn) else { return };
+        let connection = &mut self.connections[id];
+        let progress =
+            connection.receive(&mut self.worker, sockets, &self.limits, self.input_max, data);
+        mark_dirty(&mut self.dirty, id, connection);
+        if progress == Progress::More && !self.ready.contains(&id) {
+            self.ready.push(id);
+        }
+    }
+
+    fn peer_finished(&mut self, _: &mut Sockets, conn: ConnKey) {
+        if let Some(id) = self.by_key(conn) {
+            let connection = &mut self.connections[id];
+            connection.closing = true;
+            mark_dirty(&mut self.dirty, id, connection);
+        }
+    }
+
+    fn sent(&mut self, _: &mut Sockets, conn: ConnKey, buffer: Vec<u8>) {
+        if let Some(id) = self.by_key(conn) {
+            let connection = &mut self.connections[id];
+            if connection.sent(buffer) {
+                mark_dirty(&mut self.dirty, id, connection);
+            }
+        }
+    }
+
+    fn closed(&mut self, _: &mut Sockets, conn: ConnKey, reason: CloseReason) {
+        if let CloseReason::Failed(error) = reason {
+            tracing::debug!(%error, "a client's socket failed");
+        }
+        let Some(id) = self.by_key(conn) else { return };
+        self.by_slot[conn.index()] = None;
+        let connection = &mut self.connections[id];
+        connection.gone = true;
+        connection.drop_output();
+        if self.worker.abandon(&mut connection.client) {
+            self.forget(id);
+        }
+    }
+}
+
+/// Where a client came from, as CLIENT LIST shows it.
+fn peer_of(socket: &OwnedFd) -> Peer {
+    let socket_ref = SockRef::from(socket);
+    let text = |address: io::Result<socket2::SockAddr>| {
+        let address = address.ok()?.as_socket()?;
+        Some(address.to_string())
+    };
+    let address = text(socket_ref.peer_addr());
+    let local_address = text(socket_ref.local_addr());
+    let fd = socket.as_raw_fd();
+    match (address, local_address) {
+        (Some(address), Some(local_address)) => Peer { address, local_address, fd, unix: false },
+        _ => {
+            let path = socket_ref.local_addr().ok();
+            let path = path.as_ref().and_then(|a| a.as_pathname()).map(|p| p.display().to_string());
+            let name = format!("{}:0", path.unwrap_or_default());
+            Peer { address: name.clone(), local_address: name, fd, unix: true }
+        }
+    }
+}
