@@ -14,6 +14,11 @@ use std::collections::BTreeMap;
 /// Requests of one run; the environment variable asks for more.
 const REQUESTS: usize = 20_000;
 
+/// Some requests are run once more before, and taken back.
+const ROLLED_BACK_ONE_IN: usize = 13;
+/// After some it is checked that a recovery would find the same data.
+const MIRROR_CHECKED_ONE_IN: usize = 31;
+
 #[test]
 fn answers_are_those_of_redis_in_resp2() {
     compare(Protocol::Resp2);
@@ -42,8 +47,14 @@ fn compare(protocol: Protocol) {
         pair.ours.protocol = Protocol::Resp3;
     }
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for _ in 0..requests {
+    for n in 0..requests {
         let request = generator.request();
+        if n % ROLLED_BACK_ONE_IN == 0 {
+            pair.ours.run_and_roll_back(&request.args);
+        }
+        if n % MIRROR_CHECKED_ONE_IN == 0 {
+            pair.ours.check_mirror();
+        }
         let answer = pair.check(&request);
         if let (Compare::Dump, Reply::Bulk(dump)) = (request.compare, &answer.reply) {
             generator.learn_dump(dump);
