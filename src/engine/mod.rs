@@ -37,7 +37,5 @@ pub use shared::{Host, Pause, PauseMode, Shared};
 pub use worker::{Flow, Worker};
 
 /// The release of Redis whose commands and replies this server has; clients ask for it.
-pub const REDIS_VERSION: crate::script::RedisVersion = crate::script::RedisVersion {
-    text: "7.2.4",
-    number: 0x0007_0204,
-};
+pub const REDIS_VERSION: crate::script::RedisVersion =
+    crate::script::RedisVersion { text: "7.2.4", number: 0x0007_0204 };

@@ -13,10 +13,7 @@ const BUSY: Error = Error::text(
 impl Worker {
     /// Clients that CLIENT PAUSE holds back.
     pub fn paused(&self) -> Vec<Token> {
-        let paused = self
-            .works
-            .iter()
-            .filter(|(_, work)| matches!(work.kind, Kind::Paused { .. }));
+        let paused = self.works.iter().filter(|(_, work)| matches!(work.kind, Kind::Paused { .. }));
         paused.map(|(token, _)| token).collect()
     }
 
@@ -30,9 +27,7 @@ impl Worker {
 
     /// Ends the wait of a client for what a slow script holds.
     pub fn answer_busy(&mut self, token: Token, client: &mut Client, out: &mut Vec<u8>) -> Flow {
-        let Some(work) = self.works.take(token) else {
-            return Flow::Parked;
-        };
+        let Some(work) = self.works.take(token) else { return Flow::Parked };
         self.cancel(work.kind);
         client.parked = None;
         let mark = out.len();

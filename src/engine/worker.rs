@@ -7,8 +7,8 @@ use super::shared::Shared;
 use super::work::{Kind, Token, Work, Works};
 use crate::base::clock;
 use crate::config::Opt;
-use crate::keyspace::{Txn, TxnBuffers};
 use crate::observe::ShardStats;
+use crate::keyspace::{Txn, TxnBuffers};
 use aidb::{Durability, Sequence};
 use std::time::{Duration, Instant};
 

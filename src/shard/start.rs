@@ -64,10 +64,7 @@ pub fn run(config: Config) -> Result<(), String> {
     }
     let mut outcome = Ok(());
     for thread in threads {
-        let ended = thread
-            .join()
-            .map_err(|error| error.to_string())
-            .and_then(|served| served);
+        let ended = thread.join().map_err(|error| error.to_string()).and_then(|served| served);
         outcome = outcome.and(ended);
     }
     listeners.remove_unix_socket();
@@ -100,22 +97,9 @@ pub fn check(dir: &Path, repair: bool) -> Result<(), String> {
 }
 
 fn show(report: &CheckReport) {
-    let Recovery {
-        batches,
-        records,
-        bytes,
-        segments,
-        last,
-        clean,
-        cut,
-    } = &report.recovery;
-    println!(
-        "{segments} segments, {bytes} bytes, {batches} batches with {records} records, the last is number {last}"
-    );
-    println!(
-        "closed in good order: {}",
-        if *clean { "yes" } else { "no" }
-    );
+    let Recovery { batches, records, bytes, segments, last, clean, cut } = &report.recovery;
+    println!("{segments} segments, {bytes} bytes, {batches} batches with {records} records, the last is number {last}");
+    println!("closed in good order: {}", if *clean { "yes" } else { "no" });
     if let Some(cut) = cut {
         println!(
             "bad place: {} at offset {}: {}; {} bytes from there on, {} intact frames among them",
@@ -131,9 +115,7 @@ fn show(report: &CheckReport) {
 fn ask(question: &str) -> bool {
     print!("{question}");
     let mut answer = String::new();
-    let asked = std::io::stdout()
-        .flush()
-        .and_then(|()| std::io::stdin().read_line(&mut answer));
+    let asked = std::io::stdout().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
     asked.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
@@ -164,10 +146,7 @@ fn open(config: Config, shards: usize, port: u16) -> Result<&'static Shared, Str
     let mailboxes: std::io::Result<Box<[_]>> =
         (0..shards).map(|_| Mailbox::new().map(Arc::new)).collect();
     let mailboxes = mailboxes.map_err(|error| format!("cannot make a mailbox: {error}"))?;
-    let host = Arc::new(Host {
-        keyspace,
-        mailboxes,
-    });
+    let host = Arc::new(Host { keyspace, mailboxes });
     let registry = Registry::new();
     let slice = Duration::from_micros(settings.number(Opt::ScriptSliceUs) as u64);
     let watchdog = Watchdog::start(slice)
@@ -212,30 +191,14 @@ fn recover(settings: &Settings, keyspace: &'static Keyspace) -> Result<DB, Strin
     let mut replay = |op: aidb::Op<'_>| loader.apply(op).map_err(|error| error.to_string());
     let (journal, recovery) =
         DB::open(&*dir, options, &mut replay).map_err(|error| error.to_string())?;
-    loader
-        .finish(clock::unix_ms())
-        .map_err(|error| error.to_string())?;
+    loader.finish(clock::unix_ms()).map_err(|error| error.to_string())?;
     report(&recovery, start.elapsed());
     Ok(journal)
 }
 
 fn report(recovery: &Recovery, took: Duration) {
-    let Recovery {
-        records,
-        bytes,
-        segments,
-        clean,
-        cut,
-        ..
-    } = recovery;
-    tracing::info!(
-        records,
-        bytes,
-        segments,
-        clean,
-        took_ms = took.as_millis() as u64,
-        "journal replayed"
-    );
+    let Recovery { records, bytes, segments, clean, cut, .. } = recovery;
+    tracing::info!(records, bytes, segments, clean, took_ms = took.as_millis() as u64, "journal replayed");
     if let Some(cut) = cut {
         tracing::warn!(
             file = %cut.file.display(),
@@ -250,18 +213,12 @@ fn report(recovery: &Recovery, took: Duration) {
 
 /// Has options that CONFIG SET changes take effect.
 fn listen_to_changes(shared: &'static Shared, log: log::LogControl) {
-    shared
-        .journal
-        .on_durable(Box::new(|_| shared.tell_all(|| Message::Durable)));
+    shared.journal.on_durable(Box::new(|_| shared.tell_all(|| Message::Durable)));
     let durability = |settings: &Settings| {
-        shared
-            .journal
-            .set_durability(journal_durability(settings.durability()));
+        shared.journal.set_durability(journal_durability(settings.durability()));
         Ok(())
     };
-    shared
-        .config
-        .on_change(Opt::Durability, Box::new(durability));
+    shared.config.on_change(Opt::Durability, Box::new(durability));
     let level = move |settings: &Settings| log.set_level(settings.log_level());
     shared.config.on_change(Opt::Loglevel, Box::new(level));
 }
@@ -280,12 +237,8 @@ fn watch_signals(shared: &'static Shared) -> Result<(), String> {
             shared.tell_all(|| Message::Shutdown);
         }
     };
-    let thread = std::thread::Builder::new()
-        .name("signals".into())
-        .spawn(watch);
-    thread
-        .map(drop)
-        .map_err(|error| format!("cannot listen to signals: {error}"))
+    let thread = std::thread::Builder::new().name("signals".into()).spawn(watch);
+    thread.map(drop).map_err(|error| format!("cannot listen to signals: {error}"))
 }
 
 /// The sockets that the shards will accept from.
@@ -299,10 +252,7 @@ struct Listeners {
 
 impl Listeners {
     fn take(&mut self, shard: usize) -> Result<Vec<ListenerSocket>, String> {
-        debug_assert!(
-            self.tcp.iter().all(|sockets| !sockets.is_empty()),
-            "one for each shard"
-        );
+        debug_assert!(self.tcp.iter().all(|sockets| !sockets.is_empty()), "one for each shard");
         let mut own: Vec<_> = self.tcp.iter_mut().filter_map(Vec::pop).collect();
         if let Some((path, socket)) = &self.unix {
             let clone = socket.try_clone();
@@ -326,9 +276,7 @@ fn listen(settings: &Settings, shards: usize) -> Result<Listeners, String> {
     let bind = settings.text(Opt::Bind);
     for word in bind.split_whitespace() {
         // As in Redis, an address with a leading '-' may be unavailable.
-        let (host, optional) = word
-            .strip_prefix('-')
-            .map_or((word, false), |host| (host, true));
+        let (host, optional) = word.strip_prefix('-').map_or((word, false), |host| (host, true));
         match listen_tcp(host, port, backlog, shards) {
             Ok((address, sockets)) => {
                 port = address.port();
@@ -340,20 +288,11 @@ fn listen(settings: &Settings, shards: usize) -> Result<Listeners, String> {
         }
     }
     let path = settings.text(Opt::Unixsocket);
-    let unix = if path.is_empty() {
-        None
-    } else {
-        Some(listen_unix(settings, &path, backlog)?)
-    };
+    let unix = if path.is_empty() { None } else { Some(listen_unix(settings, &path, backlog)?) };
     if tcp.is_empty() && unix.is_none() {
         return Err("there is nothing to listen on: set 'bind' or 'unixsocket'".to_owned());
     }
-    Ok(Listeners {
-        tcp,
-        addresses,
-        unix,
-        port,
-    })
+    Ok(Listeners { tcp, addresses, unix, port })
 }
 
 fn listen_tcp(
@@ -369,14 +308,9 @@ fn listen_tcp(
     };
     let failed = |error| format!("cannot listen on {host}:{port}: {error}");
     let mut found = (host, port).to_socket_addrs().map_err(failed)?;
-    let address = found
-        .next()
-        .ok_or_else(|| format!("{host} has no address"))?;
+    let address = found.next().ok_or_else(|| format!("{host} has no address"))?;
     let sockets = ListenerSocket::tcp(address, backlog, shards).map_err(failed)?;
-    let address = sockets
-        .first()
-        .and_then(ListenerSocket::local_addr)
-        .unwrap_or(address);
+    let address = sockets.first().and_then(ListenerSocket::local_addr).unwrap_or(address);
     Ok((address, sockets))
 }
 
@@ -392,20 +326,9 @@ fn listen_unix(
 }
 
 fn banner(shared: &Shared, settings: &Settings, listeners: &Listeners) {
-    let addresses: Vec<String> = listeners
-        .addresses
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    let unix = listeners
-        .unix
-        .as_ref()
-        .map(|(path, _)| path.display().to_string());
-    let listening = addresses
-        .into_iter()
-        .chain(unix)
-        .collect::<Vec<_>>()
-        .join(", ");
+    let addresses: Vec<String> = listeners.addresses.iter().map(ToString::to_string).collect();
+    let unix = listeners.unix.as_ref().map(|(path, _)| path.display().to_string());
+    let listening = addresses.into_iter().chain(unix).collect::<Vec<_>>().join(", ");
     let keys: usize = (0..shared.keyspace.databases())
         .map(|db| shared.keyspace.size(db as u8).keys)
         .sum();
@@ -420,9 +343,7 @@ fn banner(shared: &Shared, settings: &Settings, listeners: &Listeners) {
 }
 
 fn shown(settings: &Settings, name: &str) -> String {
-    crate::config::table::find(name)
-        .map(|spec| settings.display(spec))
-        .unwrap_or_default()
+    crate::config::table::find(name).map(|spec| settings.display(spec)).unwrap_or_default()
 }
 
 /// The processors that this process may run on.
@@ -434,10 +355,6 @@ fn allowed_cpus() -> Vec<usize> {
 fn raise_descriptor_limit(wanted: u64) {
     let got = crate::observe::process::raise_descriptor_limit(wanted);
     if got < wanted {
-        tracing::warn!(
-            wanted,
-            got,
-            "the limit of open files (ulimit -n) allows fewer clients than maxclients"
-        );
+        tracing::warn!(wanted, got, "the limit of open files (ulimit -n) allows fewer clients than maxclients");
     }
 }
