@@ -174,7 +174,9 @@ fn bitop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     }
     let mut result = result.unwrap_or_default();
     if op == BitOp::Not {
-        result.iter_mut().for_each(|byte| *byte = !*byte);
+        for byte in &mut result {
+            *byte = !*byte;
+        }
     }
     let len = result.len();
     if len == 0 {

@@ -6,6 +6,7 @@ use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
 use super::string_options::TimeUnit;
 use crate::base::number::parse_i64;
 use crate::resp::Args;
+use bitflags::bitflags;
 
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
@@ -163,13 +164,19 @@ fn persist(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Under what EXPIRE goes ahead.
-#[derive(Clone, Copy, Default)]
-struct Condition {
-    absent: bool,
-    present: bool,
-    later: bool,
-    earlier: bool,
+bitflags! {
+    /// Under what EXPIRE goes ahead.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    struct Condition: u8 {
+        /// The key has no expiry.
+        const NX = 1 << 0;
+        /// It has one.
+        const XX = 1 << 1;
+        /// The new one is later.
+        const GT = 1 << 2;
+        /// The new one is earlier.
+        const LT = 1 << 3;
+    }
 }
 
 impl Condition {
@@ -178,27 +185,20 @@ impl Condition {
             Error::text("ERR NX and XX, GT or LT options at the same time are not compatible");
         const GT_AND_LT: Error =
             Error::text("ERR GT and LT options at the same time are not compatible");
-        let mut condition = Self::default();
+        let mut condition = Self::empty();
         for option in args.iter() {
-            match option.to_ascii_lowercase().as_slice() {
-                b"nx" => condition.absent = true,
-                b"xx" => condition.present = true,
-                b"gt" => condition.later = true,
-                b"lt" => condition.earlier = true,
-                _ => {
-                    // Redis prints it as a C string.
-                    let shown = option.split(|byte| *byte == 0).next().unwrap_or(option);
-                    let option = String::from_utf8_lossy(shown);
-                    return Err(Error::Other(
-                        format!("ERR Unsupported option {option}").into(),
-                    ));
-                }
-            }
+            condition |= match option.to_ascii_lowercase().as_slice() {
+                b"nx" => Self::NX,
+                b"xx" => Self::XX,
+                b"gt" => Self::GT,
+                b"lt" => Self::LT,
+                _ => return Err(unsupported(option)),
+            };
         }
-        if condition.absent && (condition.present || condition.later || condition.earlier) {
+        if condition.contains(Self::NX) && condition != Self::NX {
             return Err(NX_AND_OTHERS);
         }
-        if condition.later && condition.earlier {
+        if condition.contains(Self::GT.union(Self::LT)) {
             return Err(GT_AND_LT);
         }
         Ok(condition)
@@ -206,11 +206,21 @@ impl Condition {
 
     /// A key without expiry counts as one that ends after every other.
     fn allows(self, current_ms: Option<i64>, at_ms: i64) -> bool {
-        let current = current_ms.unwrap_or(i64::MAX);
-        let refused = self.absent && current_ms.is_some()
-            || self.present && current_ms.is_none()
-            || self.later && (current_ms.is_none() || at_ms <= current)
-            || self.earlier && current_ms.is_some() && at_ms >= current;
+        let refused = match current_ms {
+            None => self.intersects(Self::XX.union(Self::GT)),
+            Some(current_ms) => {
+                self.contains(Self::NX)
+                    || self.contains(Self::GT) && at_ms <= current_ms
+                    || self.contains(Self::LT) && at_ms >= current_ms
+            }
+        };
         !refused
     }
+}
+
+fn unsupported(option: &[u8]) -> Error {
+    // Redis prints it as a C string.
+    let shown = option.split(|byte| *byte == 0).next().unwrap_or(option);
+    let shown = String::from_utf8_lossy(shown);
+    Error::Other(format!("ERR Unsupported option {shown}").into())
 }

@@ -126,8 +126,7 @@ fn keys(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (db, now_ms) = (ctx.txn.db(), ctx.now_ms());
     let keyspace = ctx.txn.keyspace();
     keyspace.keys(db, now_ms, filter, |key| found.push(Key::from_slice(key)));
-    ctx.reply.array(found.len());
-    found.iter().for_each(|key| ctx.reply.bulk(key));
+    reply_keys(ctx, &found);
     Ok(())
 }
 
@@ -137,22 +136,27 @@ fn scan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let options = ScanOptions::parse(ctx.args.skip(2))?;
     let filter = ScanFilter {
         pattern: options.pattern,
-        kind: options.kind.flatten(),
+        kind: options.kind,
     };
-    let no_such_type = options.kind == Some(None);
     let mut found: Vec<Key> = Vec::new();
     let (db, now_ms) = (ctx.txn.db(), ctx.now_ms());
     let keyspace = ctx.txn.keyspace();
     let next = keyspace.scan(db, cursor, options.count, now_ms, filter, |key| {
-        if !no_such_type {
+        if !options.no_such_type {
             found.push(Key::from_slice(key));
         }
     });
     ctx.reply.array(2);
     ctx.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
-    ctx.reply.array(found.len());
-    found.iter().for_each(|key| ctx.reply.bulk(key));
+    reply_keys(ctx, &found);
     Ok(())
+}
+
+fn reply_keys(ctx: &mut Ctx<'_>, keys: &[Key]) {
+    ctx.reply.array(keys.len());
+    for key in keys {
+        ctx.reply.bulk(key);
+    }
 }
 
 fn randomkey(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -230,8 +234,9 @@ fn check_flush_mode(args: Args<'_>) -> Result<(), Error> {
 
 struct ScanOptions<'a> {
     pattern: Option<&'a [u8]>,
-    /// The type asked for; `Some(None)`: one that no value has.
-    kind: Option<Option<Kind>>,
+    kind: Option<Kind>,
+    /// The type asked for is one that no value has.
+    no_such_type: bool,
     count: usize,
 }
 
@@ -241,6 +246,7 @@ impl<'a> ScanOptions<'a> {
         let mut options = Self {
             pattern: None,
             kind: None,
+            no_such_type: false,
             count: COUNT_DEFAULT,
         };
         let mut args = args.iter();
@@ -255,8 +261,8 @@ impl<'a> ScanOptions<'a> {
                 options.pattern = Some(args.next().ok_or(Error::Syntax)?);
             } else if is("type") {
                 let name = args.next().ok_or(Error::Syntax)?;
-                let is_string = name.eq_ignore_ascii_case(Kind::Str.name().as_bytes());
-                options.kind = Some(is_string.then_some(Kind::Str));
+                options.kind = Kind::from_name(name);
+                options.no_such_type = options.kind.is_none();
             } else {
                 return Err(Error::Syntax);
             }
@@ -270,8 +276,7 @@ impl<'a> ScanOptions<'a> {
 fn parse_cursor(text: &[u8]) -> Option<u64> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
     };
     if digits.is_empty() {
         return text.is_empty().then_some(0);

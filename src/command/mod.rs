@@ -18,7 +18,10 @@
 mod bitmap;
 mod bitmap_field;
 mod ctx;
+pub mod docs;
 pub mod error;
+#[cfg(test)]
+mod facts;
 mod keys;
 mod keys_dump;
 mod keys_expire;

@@ -108,7 +108,9 @@ fn help(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         "    Prints this help.",
     ];
     ctx.reply.array(LINES.len());
-    LINES.iter().for_each(|line| ctx.reply.simple(line));
+    for line in LINES {
+        ctx.reply.simple(line);
+    }
     Ok(())
 }
 

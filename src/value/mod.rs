@@ -30,6 +30,15 @@ impl Kind {
     }
 }
 
+impl Kind {
+    const ALL: &[Kind] = &[Kind::Str];
+
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        let mut all = Self::ALL.iter().copied();
+        all.find(|kind| name.eq_ignore_ascii_case(kind.name().as_bytes()))
+    }
+}
+
 impl Value {
     pub fn kind(&self) -> Kind {
         match self {

@@ -46,12 +46,11 @@ pub fn dump(string: &Str) -> Vec<u8> {
     } else {
         None
     };
-    match number {
-        Some(number) => put_int(&mut out, number),
-        None => {
-            put_len(&mut out, bytes.len());
-            out.extend_from_slice(bytes);
-        }
+    if let Some(number) = number {
+        put_int(&mut out, number);
+    } else {
+        put_len(&mut out, bytes.len());
+        out.extend_from_slice(bytes);
     }
     out.extend_from_slice(&VERSION.to_le_bytes());
     let checksum = crc64(&out);

@@ -74,6 +74,7 @@ impl std::fmt::Display for Request {
 }
 
 /// A command that the generator knows.
+#[derive(Clone, Copy)]
 struct Shape {
     name: &'static str,
     compare: Compare,
@@ -378,9 +379,10 @@ impl Generator {
             let mode = self.rng.pick(&["wrap", "sat", "fail", "sat", "fail", "no"]);
             args.push(self.in_some_case(mode));
         }
-        let action = match only_get {
-            true => "get",
-            false => self.rng.pick(&["get", "set", "incrby"]),
+        let action = if only_get {
+            "get"
+        } else {
+            self.rng.pick(&["get", "set", "incrby"])
         };
         args.push(self.in_some_case(action));
         let sign = self.rng.pick(&["i", "u"]);
@@ -750,7 +752,7 @@ static SHAPES: &[Shape] = &[
     shape("dbsize", 3, |_, _| {}),
     shape("flushdb", 1, |g, args| g.maybe(args, 4, &["sync", "async"])),
     shape("flushall", 1, |g, args| {
-        g.maybe(args, 4, &["sync", "async"])
+        g.maybe(args, 4, &["sync", "async"]);
     }),
     shape("swapdb", 2, |g, args| {
         args.push(g.db());
