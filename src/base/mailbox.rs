@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     /// A lost wake-up leaves the owner asleep for ever; this is when the test gives up on it.
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_mins(1);
 
     /// An owner that sleeps whenever it may, until it has seen `expected` messages. Returns their sum and its sleeps.
     fn receive(mailbox: &Mailbox<u64>, expected: u64) -> (u64, u64) {
@@ -122,7 +122,11 @@ mod tests {
                 seen += 1;
                 sum += message;
             }
-            let depth = if sleeps % 2 == 0 { Depth::Light } else { Depth::Deep };
+            let depth = if sleeps % 2 == 0 {
+                Depth::Light
+            } else {
+                Depth::Deep
+            };
             if seen < expected && mailbox.prepare_to_sleep(depth) {
                 mailbox.event(depth).wait().unwrap();
                 mailbox.woke_up();
@@ -177,7 +181,9 @@ mod tests {
                 done.send(sleeps).unwrap();
             });
         }
-        let sleeps: u64 = (0..2).map(|_| result.recv_timeout(PATIENCE).expect("a wake-up was lost")).sum();
+        let sleeps: u64 = (0..2)
+            .map(|_| result.recv_timeout(PATIENCE).expect("a wake-up was lost"))
+            .sum();
         assert!(sleeps > 0, "nobody ever slept, so nothing was tested");
     }
 
@@ -185,13 +191,19 @@ mod tests {
     fn a_waking_write_is_made_once_per_sleep() {
         let mailbox = Mailbox::new().unwrap();
         mailbox.push(1);
-        assert!(!mailbox.prepare_to_sleep(Depth::Light), "a message is there");
+        assert!(
+            !mailbox.prepare_to_sleep(Depth::Light),
+            "a message is there"
+        );
         assert_eq!(mailbox.pop(), Some(1));
         assert!(mailbox.prepare_to_sleep(Depth::Light));
         mailbox.push(2);
         mailbox.push(3);
         assert_eq!(mailbox.event(Depth::Light).wait().unwrap(), 1);
         mailbox.woke_up();
-        assert_eq!((mailbox.pop(), mailbox.pop(), mailbox.pop()), (Some(2), Some(3), None));
+        assert_eq!(
+            (mailbox.pop(), mailbox.pop(), mailbox.pop()),
+            (Some(2), Some(3), None)
+        );
     }
 }

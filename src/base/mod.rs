@@ -4,6 +4,7 @@
 //! down as a value, so that every layer below it is a function of its arguments.
 
 pub mod clock;
+pub mod crc64;
 pub mod eventfd;
 pub mod float;
 pub mod glob;

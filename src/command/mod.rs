@@ -15,13 +15,24 @@
     reason = "all handlers have one signature, also those that cannot fail"
 )]
 
+mod bitmap;
+mod bitmap_field;
 mod ctx;
+pub mod docs;
 pub mod error;
+#[cfg(test)]
+mod facts;
+mod keys;
+mod keys_dump;
+mod keys_expire;
+mod keys_scan;
+mod object;
 #[cfg(test)]
 mod oracle;
 mod spec;
 mod string;
 mod string_edit;
+mod string_float;
 mod string_lcs;
 mod string_options;
 #[cfg(test)]
@@ -31,13 +42,20 @@ pub use ctx::{Ctx, Handler};
 pub use error::Error;
 pub use spec::{Access, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, OtherDb, Spec};
 
-/// The families of data commands.
+/// The commands that work on keys.
 pub fn families() -> impl Iterator<Item = &'static Command<Handler>> {
-    [
+    let families = [
         string::COMMANDS,
         string_edit::COMMANDS,
+        string_float::COMMANDS,
         string_lcs::COMMANDS,
-    ]
-    .into_iter()
-    .flatten()
+        bitmap::COMMANDS,
+        bitmap_field::COMMANDS,
+        keys::COMMANDS,
+        keys_dump::COMMANDS,
+        keys_expire::COMMANDS,
+        keys_scan::COMMANDS,
+        object::COMMANDS,
+    ];
+    families.into_iter().flatten()
 }

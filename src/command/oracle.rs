@@ -1,7 +1,7 @@
 //! The handlers against redis-server: random requests, equal answers; and what the commands say of themselves.
 
 #[path = "../../tests/common/mod.rs"]
-mod common;
+pub(super) mod common;
 
 use super::testing::Harness;
 use crate::resp::Protocol;
@@ -13,6 +13,65 @@ use std::collections::BTreeMap;
 
 /// Requests of one run; the environment variable asks for more.
 const REQUESTS: usize = 20_000;
+
+/// Some requests are run once more before, and taken back.
+const ROLLED_BACK_ONE_IN: usize = 13;
+/// After some it is checked that a recovery would find the same data.
+const MIRROR_CHECKED_ONE_IN: usize = 31;
+
+#[test]
+fn the_generator_knows_every_command() {
+    for command in super::families() {
+        let mut known = Generator::commands().filter_map(|name| name.split(' ').next());
+        let name = command.spec.name;
+        assert!(known.any(|known| known == name), "{name} is not tested");
+    }
+}
+
+#[test]
+fn an_idle_time_is_restored() {
+    let mut ours = Harness::new();
+    ours.line("SET from text");
+    let dump = match Answer::from_bytes(ours.run(&["DUMP", "from"])).reply {
+        Reply::Bulk(dump) => dump,
+        other => panic!("{other:?}"),
+    };
+    let restore: [&[u8]; 6] = [b"RESTORE", b"to", b"0", &dump, b"IDLETIME", b"1000"];
+    assert_eq!(ours.run(&restore), b"+OK\r\n");
+    let idle = Answer::from_bytes(ours.run(&["OBJECT", "IDLETIME", "to"]));
+    assert!(matches!(idle.reply, Reply::Integer(1000..=1010)), "{idle}");
+    ours.line("TOUCH to");
+    assert!(matches!(
+        ours.line("OBJECT IDLETIME to").as_str(),
+        ":0\r\n" | ":1\r\n"
+    ));
+}
+
+/// A scan in steps of one finds each key that is there all the time, also while others come and go.
+#[test]
+fn a_scan_in_small_steps_finds_every_key() {
+    const KEYS: usize = 300;
+    let mut ours = Harness::new();
+    (0..KEYS).for_each(|n| drop(ours.line(&format!("SET stays:{n} x"))));
+    let (mut cursor, mut found) = ("0".to_owned(), std::collections::BTreeSet::new());
+    for step in 0.. {
+        ours.line(&format!("SET comes:{step} x"));
+        ours.line(&format!("DEL comes:{}", step / 2));
+        let answer = ours.run(&["SCAN", &cursor, "COUNT", "1", "MATCH", "stays:*"]);
+        let Reply::Array(parts) = Answer::from_bytes(answer).reply else {
+            panic!("a cursor and keys");
+        };
+        let [Reply::Bulk(next), Reply::Array(keys)] = &parts[..] else {
+            panic!("{parts:?}");
+        };
+        found.extend(keys.iter().map(|key| format!("{key:?}")));
+        cursor = String::from_utf8_lossy(next).into_owned();
+        if cursor == "0" {
+            break;
+        }
+    }
+    assert_eq!(found.len(), KEYS);
+}
 
 #[test]
 fn answers_are_those_of_redis_in_resp2() {
@@ -42,8 +101,14 @@ fn compare(protocol: Protocol) {
         pair.ours.protocol = Protocol::Resp3;
     }
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for _ in 0..requests {
+    for n in 0..requests {
         let request = generator.request();
+        if n % ROLLED_BACK_ONE_IN == 0 {
+            pair.ours.run_and_roll_back(&request.args);
+        }
+        if n % MIRROR_CHECKED_ONE_IN == 0 {
+            pair.ours.check_mirror();
+        }
         let answer = pair.check(&request);
         if let (Compare::Dump, Reply::Bulk(dump)) = (request.compare, &answer.reply) {
             generator.learn_dump(dump);
@@ -70,7 +135,11 @@ impl Pair {
         }
         self.recent.push(request.to_string());
         let theirs = self.redis.call(&request.args);
-        let ours = Answer::from_bytes(self.run(&request.args));
+        if request.args[0].eq_ignore_ascii_case(b"select") {
+            self.select(&request.args, &theirs);
+            return theirs;
+        }
+        let ours = Answer::from_bytes(self.ours.run(&request.args));
         let agree = match (request.compare, &theirs.reply, &ours.reply) {
             (Compare::Dump, Reply::Bulk(theirs), Reply::Bulk(ours)) => {
                 theirs == ours || self.same_value(theirs, ours)
@@ -85,13 +154,12 @@ impl Pair {
         theirs
     }
 
-    fn run(&mut self, args: &[Vec<u8>]) -> Vec<u8> {
-        if args[0].eq_ignore_ascii_case(b"select") {
+    /// Follows the selection of a database, which is not a command on keys.
+    fn select(&mut self, args: &[Vec<u8>], theirs: &Answer) {
+        if theirs.reply == Reply::Simple("OK".into()) {
             let db = String::from_utf8_lossy(&args[1]).parse();
-            self.ours.db = db.expect("the generator selects databases that exist");
-            return b"+OK\r\n".to_vec();
+            self.ours.db = db.expect("redis took it for a number");
         }
-        self.ours.run(args)
     }
 
     /// Whether each server makes the same string of the other's serialization as of its own.

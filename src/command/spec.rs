@@ -28,6 +28,7 @@ bitflags! {
         const MOVABLE_KEYS = 1 << 16;
         const ALLOW_BUSY = 1 << 17;
         const PROTECTED = 1 << 18;
+        const NO_MANDATORY_KEYS = 1 << 19;
         /// Ours, not shown: the command reads or changes the keyspace as a whole.
         const KEYSPACE = 1 << 30;
         /// Ours, not shown: the command needs the keyspace gate for itself.
@@ -59,6 +60,36 @@ impl Flags {
     pub const WRITE_DENYOOM_FAST: Flags = Flags::WRITE_DENYOOM.union(Flags::FAST);
 }
 
+impl Flags {
+    /// The names that COMMAND INFO shows.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        const NAMES: &[(Flags, &str)] = &[
+            (Flags::WRITE, "write"),
+            (Flags::READONLY, "readonly"),
+            (Flags::DENYOOM, "denyoom"),
+            (Flags::ADMIN, "admin"),
+            (Flags::PUBSUB, "pubsub"),
+            (Flags::NOSCRIPT, "noscript"),
+            (Flags::BLOCKING, "blocking"),
+            (Flags::LOADING, "loading"),
+            (Flags::STALE, "stale"),
+            (Flags::SKIP_MONITOR, "skip_monitor"),
+            (Flags::SKIP_SLOWLOG, "skip_slowlog"),
+            (Flags::FAST, "fast"),
+            (Flags::NO_AUTH, "no_auth"),
+            (Flags::MAY_REPLICATE, "may_replicate"),
+            (Flags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
+            (Flags::PROTECTED, "protected"),
+            (Flags::NO_ASYNC_LOADING, "no_async_loading"),
+            (Flags::NO_MULTI, "no_multi"),
+            (Flags::MOVABLE_KEYS, "movablekeys"),
+            (Flags::ALLOW_BUSY, "allow_busy"),
+        ];
+        let shown = NAMES.iter().filter(move |(flag, _)| self.contains(*flag));
+        shown.map(|(_, name)| *name)
+    }
+}
+
 /// The combinations that data commands use.
 impl KeyFlags {
     pub const READ: KeyFlags = KeyFlags::RO.union(KeyFlags::ACCESS);
@@ -72,6 +103,25 @@ impl KeyFlags {
     pub const OVERWRITE: KeyFlags = KeyFlags::OW.union(KeyFlags::UPDATE);
     pub const CREATE: KeyFlags = KeyFlags::OW.union(KeyFlags::INSERT);
     pub const REMOVE: KeyFlags = KeyFlags::RM.union(KeyFlags::DELETE);
+
+    /// The names that COMMAND INFO shows.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        const NAMES: &[(KeyFlags, &str)] = &[
+            (KeyFlags::RO, "RO"),
+            (KeyFlags::RW, "RW"),
+            (KeyFlags::OW, "OW"),
+            (KeyFlags::RM, "RM"),
+            (KeyFlags::ACCESS, "access"),
+            (KeyFlags::UPDATE, "update"),
+            (KeyFlags::INSERT, "insert"),
+            (KeyFlags::DELETE, "delete"),
+            (KeyFlags::NOT_KEY, "not_key"),
+            (KeyFlags::INCOMPLETE, "incomplete"),
+            (KeyFlags::VARIABLE_FLAGS, "variable_flags"),
+        ];
+        let shown = NAMES.iter().filter(move |(flag, _)| self.contains(*flag));
+        shown.map(|(_, name)| *name)
+    }
 }
 
 /// The group a command is documented under; most are an ACL category too.
@@ -392,6 +442,10 @@ impl Spec {
                 .filter(|(f, _)| self.flags.contains(*f))
                 .map(|(_, name)| name),
         );
+        if self.group == Group::Scripting {
+            // Redis keeps scripts out of the category of reads, also those that only read.
+            all.retain(|name| *name != "@read");
+        }
         if !self.flags.contains(Flags::FAST) {
             all.push("@slow");
         }

@@ -154,7 +154,12 @@ fn getrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         Some(string) => string.bytes(&mut text),
         None => &[],
     };
-    let range = range_within(bytes.len(), start, end).unwrap_or(0..0);
+    let range = if is_reversed(start, end) {
+        None
+    } else {
+        clamp_range(bytes.len(), start, end)
+    };
+    let range = range.unwrap_or(0..0);
     ctx.reply.bulk(&bytes[range]);
     Ok(())
 }
@@ -194,20 +199,18 @@ fn add(ctx: &mut Ctx<'_>, by: i64) -> Result<(), Error> {
     Ok(())
 }
 
-/// The part of `len` elements that two indexes name, both included; a negative one counts from the end. `None` where
-/// that is nothing.
-pub(super) fn range_within(len: usize, start: i64, end: i64) -> Option<Range<usize>> {
+/// Whether both indexes count from the end, and in the wrong order. Both may lie before the first element, and would
+/// then become the first element.
+pub(super) fn is_reversed(start: i64, end: i64) -> bool {
+    start < 0 && end < 0 && start > end
+}
+
+/// The part of `len` elements that two indexes name, both included; a negative one counts from the end, and one that is
+/// before the first element is the first one. `None` where that is nothing.
+pub(super) fn clamp_range(len: usize, start: i64, end: i64) -> Option<Range<usize>> {
     let len = len as i64;
-    let from_end = |index: i64| {
-        if index < 0 {
-            len.saturating_add(index)
-        } else {
-            index
-        }
-        .max(0)
-    };
-    // Both before the first element in the wrong order would else become the first element.
-    let reversed = start < 0 && end < 0 && start > end;
-    let (start, end) = (from_end(start), from_end(end).min(len - 1));
-    (!reversed && start <= end).then(|| start as usize..end as usize + 1)
+    let from_start = |index: i64| if index < 0 { len + index } else { index };
+    let (start, end) = (from_start(start).max(0), from_start(end).max(0));
+    let end = end.min(len - 1);
+    (start <= end).then(|| start as usize..end as usize + 1)
 }

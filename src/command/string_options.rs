@@ -119,11 +119,16 @@ impl TimeUnit {
     /// The Unix time in milliseconds that `text` names; it has to be positive, and to fit.
     pub fn deadline(self, text: &[u8], now_ms: i64, command: &str) -> Result<i64, Error> {
         let number = parse_i64(text).ok_or(Error::NotInteger)?;
-        let factor = if self.is_seconds() { 1000 } else { 1 };
-        let base_ms = if self.is_relative() { now_ms } else { 0 };
         Some(number)
             .filter(|number| *number > 0)
-            .and_then(|number| number.checked_mul(factor)?.checked_add(base_ms))
+            .and_then(|number| self.point(number, now_ms))
             .ok_or_else(|| Error::InvalidExpire(command.into()))
+    }
+
+    /// The Unix time in milliseconds of a number of these units, if it fits.
+    pub fn point(self, number: i64, now_ms: i64) -> Option<i64> {
+        let factor = if self.is_seconds() { 1000 } else { 1 };
+        let base_ms = if self.is_relative() { now_ms } else { 0 };
+        number.checked_mul(factor)?.checked_add(base_ms)
     }
 }

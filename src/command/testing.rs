@@ -5,14 +5,18 @@ use super::error::Error;
 use super::families;
 use super::spec::Command;
 use crate::base::clock;
-use crate::keyspace::{Keyspace, Txn, TxnBuffers};
+use crate::keyspace::{Keyspace, ScanFilter, Txn, TxnBuffers};
 use crate::resp::{Args, Protocol, Reply, RespWriter};
+use crate::value::Value;
+use std::collections::BTreeMap;
 
 const DATABASES: usize = 16;
 const STRING_LEN_MAX: usize = 512 << 20;
 
+/// A keyspace, and a mirror of it that is made of the records of its commits alone.
 pub struct Harness {
-    pub keyspace: Keyspace,
+    keyspace: Keyspace,
+    mirror: Keyspace,
     pub protocol: Protocol,
     /// The selected logical database.
     pub db: usize,
@@ -24,6 +28,7 @@ impl Harness {
     pub fn new() -> Self {
         Self {
             keyspace: Keyspace::new(DATABASES),
+            mirror: Keyspace::new(DATABASES),
             protocol: Protocol::Resp2,
             db: 0,
             buffers: TxnBuffers::default(),
@@ -36,9 +41,21 @@ impl Harness {
         self.run_at(args, clock::unix_ms(), false)
     }
 
-    /// Runs a request and takes it back.
-    pub fn run_and_roll_back<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Vec<u8> {
-        self.run_at(args, clock::unix_ms(), true)
+    /// Runs a request and takes it back; nothing may be left of it.
+    pub fn run_and_roll_back<A: AsRef<[u8]>>(&mut self, args: &[A]) {
+        let now_ms = clock::unix_ms();
+        let before = snapshot(&self.keyspace, now_ms);
+        self.run_at(args, now_ms, true);
+        let after = snapshot(&self.keyspace, now_ms);
+        assert!(before == after, "{before:?}\nbecame\n{after:?}");
+    }
+
+    /// Checks that a recovery would find what is here.
+    pub fn check_mirror(&self) {
+        let now_ms = clock::unix_ms();
+        let here = snapshot(&self.keyspace, now_ms);
+        let there = snapshot(&self.mirror, now_ms);
+        assert!(here == there, "{here:?}\nwould be read back as\n{there:?}");
     }
 
     /// Runs words that are separated by blanks.
@@ -65,7 +82,7 @@ impl Harness {
             if roll_back || result.is_err() {
                 ctx.txn.rollback();
             } else {
-                ctx.txn.finish();
+                ctx.txn.commit_to_mirror(&self.mirror);
             }
             result
         });
@@ -75,6 +92,32 @@ impl Harness {
         }
         out
     }
+}
+
+/// Everything that lasts: of each logical database, the keys with their bytes, encodings and expiries.
+type Snapshot = BTreeMap<(usize, Vec<u8>), (Vec<u8>, &'static str, Option<i64>)>;
+
+fn snapshot(keyspace: &Keyspace, now_ms: i64) -> Snapshot {
+    let mut all = Snapshot::new();
+    let mut buffers = TxnBuffers::default();
+    for db in 0..keyspace.databases() {
+        let physical = keyspace.physical(db);
+        let mut keys = Vec::new();
+        keyspace.keys(physical, now_ms, ScanFilter::default(), |key| {
+            keys.push(key.to_vec());
+        });
+        let mut txn = Txn::new(keyspace, &mut buffers, physical, now_ms);
+        for key in keys {
+            let expiry = txn.expiry(&key).flatten();
+            let Some(value) = txn.peek(&key) else {
+                panic!("the walk saw the key a moment ago");
+            };
+            let Value::Str(string) = value;
+            let kept = (string.to_buf().to_vec(), value.encoding(), expiry);
+            all.insert((db, key), kept);
+        }
+    }
+    all
 }
 
 /// The handler of a request that names a command and has as many arguments as it takes.

@@ -113,13 +113,26 @@ pub struct Peer {
 impl Clients {
     /// Enters a new client; ids ascend and are never used again.
     pub fn enter(&self, shard: u32, peer: Peer, now_ms: i64) -> Arc<ClientInfo> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let info = Arc::new(Self::info(id, shard, peer, now_ms));
+        self.by_id.insert(info.id, info.clone());
+        info
+    }
+
+    /// The session of a shard's scripts, which nobody sees.
+    pub fn internal(&self, shard: u32) -> Arc<ClientInfo> {
+        let nowhere = Peer { address: String::new(), local_address: String::new(), fd: -1, unix: false };
+        Arc::new(Self::info(0, shard, nowhere, 0))
+    }
+
+    fn info(id: u64, shard: u32, peer: Peer, now_ms: i64) -> ClientInfo {
         let flags = if peer.unix {
             ClientFlags::UNIX_SOCKET
         } else {
             ClientFlags::empty()
         };
-        let info = Arc::new(ClientInfo {
-            id: self.next_id.fetch_add(1, Ordering::Relaxed) + 1,
+        ClientInfo {
+            id,
             shard,
             address: peer.address,
             local_address: peer.local_address,
@@ -136,9 +149,7 @@ impl Clients {
             commands: AtomicU64::new(0),
             last_command: AtomicU32::new(u32::MAX),
             texts: Mutex::default(),
-        });
-        self.by_id.insert(info.id, info.clone());
-        info
+        }
     }
 
     pub fn leave(&self, id: u64) {

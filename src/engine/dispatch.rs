@@ -117,7 +117,7 @@ impl Worker {
         self.note_touching(entry, client);
         match entry.run {
             Run::Data(handler) => self.plain(entry, handler, client, args, out),
-            Run::Script(invocation) => self.script(invocation, client, args, out),
+            Run::Script(invocation) => self.script(entry, invocation, client, args, out),
             Run::Engine(handler) => self.engine_command(handler, client, args, out),
             Run::Exec => self.exec(client, out),
             Run::Container => {

@@ -23,6 +23,7 @@ mod multi;
 mod plain;
 pub mod registry;
 mod running;
+mod script_host;
 mod script_run;
 mod shared;
 #[cfg(test)]
@@ -31,7 +32,7 @@ mod waiting;
 mod work;
 mod worker;
 
-pub use admin::{REDIS_VERSION, docs};
+pub use admin::REDIS_VERSION;
 pub use client::{Client, ClientFlags, ClientInfo, Clients, Peer};
 pub use message::Message;
 pub use running::Running;

@@ -1,67 +1,606 @@
-//! stub until the merge of script
+//! EVAL and its like: a script as a transaction.
+//!
+//! The script's commands run inside the transaction that the worker's buffers hold. When the script ends well, they become
+//! one write batch; when it ends in any other way, they are taken back. Until then the script keeps its locks.
+//!
+//! - A script with KEYS has them locked before it starts.
+//! - A key that it did not declare is locked when it is first used: at once, or by waiting where the key is above all that
+//!   the script holds, or else by starting again with all locks in order. Nobody can see a re-run: nothing was committed,
+//!   clock and random seed are kept, and what the script logs waits for the commit.
+//! - A script without KEYS takes the whole keyspace when it first touches it.
+
 use super::admission::{Grants, Wait};
 use super::client::Client;
+use super::registry::Entry;
+use super::running::RunningScript;
+use super::script_host::ScriptHost;
 use super::shared::Shared;
+use super::work::{Kind, Token, Work};
 use super::worker::{Flow, Worker};
-use crate::command::Command;
-use crate::resp::Args;
-pub static COMMANDS: &[Command<Invocation>] = &[];
-#[derive(Clone, Copy)]
-pub enum Invocation {
-    Eval,
+use crate::base::clock;
+use crate::base::number::parse_i64;
+use crate::command::{Command, Error, Flags, Group, KeyFlags, KeySpec, Spec};
+use crate::config::{self, Opt};
+use crate::keyspace::{Txn, TxnBuffers};
+use crate::locks::{Footprint, Mode};
+use crate::resp::{Args, OwnedArgs, RespWriter};
+use crate::script::{
+    AbortReason, Dialect, LogLevel, PoolOptions, RedisVersion, Script, ScriptError, ScriptFlags, ScriptRun, Sha,
+    Step, VmPool,
+};
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// After so many starts in vain a script gets the whole keyspace.
+const RERUNS_MAX: u32 = 8;
+/// Lines that one script may log; more are dropped.
+const LOG_LINES_MAX: usize = 1000;
+
+/// What `redis.REDIS_VERSION` and `redis.REDIS_VERSION_NUM` say.
+const VERSION: RedisVersion = RedisVersion { text: super::REDIS_VERSION, number: 0x0007_0204 };
+
+/// How a script was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    by_sha: bool,
+    read_only: bool,
 }
+
 impl Invocation {
     pub fn is_read_only(self) -> bool {
-        false
+        self.read_only
     }
 }
-pub struct ScriptState;
+
+const EVAL_FLAGS: Flags = Flags::NOSCRIPT
+    .union(Flags::STALE)
+    .union(Flags::SKIP_MONITOR)
+    .union(Flags::MAY_REPLICATE)
+    .union(Flags::NO_MANDATORY_KEYS)
+    .union(Flags::MOVABLE_KEYS);
+const EVAL_RO_FLAGS: Flags = Flags::NOSCRIPT
+    .union(Flags::READONLY)
+    .union(Flags::STALE)
+    .union(Flags::SKIP_MONITOR)
+    .union(Flags::NO_MANDATORY_KEYS)
+    .union(Flags::MOVABLE_KEYS);
+const KEYS_READ: &[KeySpec] = &[KeySpec::counted(2, KeyFlags::READ)];
+const KEYS_USED: &[KeySpec] = &[KeySpec::counted(2, KeyFlags::MODIFY)];
+const DEPENDS: &str = "Depends on the script that is executed.";
+
+const fn eval(
+    name: &'static str,
+    read_only: bool,
+    by_sha: bool,
+    since: &'static str,
+    summary: &'static str,
+) -> Command<Invocation> {
+    let flags = if read_only { EVAL_RO_FLAGS } else { EVAL_FLAGS };
+    let spec = Spec::new(name, -3, Group::Scripting, flags).docs(since, DEPENDS, summary);
+    let spec = if read_only { spec.keys(KEYS_READ) } else { spec.keys(KEYS_USED) };
+    Command::new(spec, Invocation { by_sha, read_only })
+}
+
+pub static COMMANDS: &[Command<Invocation>] = &[
+    eval("eval", false, false, "2.6.0", "Executes a server-side Lua script."),
+    eval("evalsha", false, true, "2.6.0", "Executes a server-side Lua script by SHA1 digest."),
+    eval("eval_ro", true, false, "7.0.0", "Executes a read-only server-side Lua script."),
+    eval(
+        "evalsha_ro",
+        true,
+        true,
+        "7.0.0",
+        "Executes a read-only server-side Lua script by SHA1 digest.",
+    ),
+];
+
+/// What a shard needs to run scripts.
+pub struct ScriptState {
+    pub(super) pool: VmPool,
+    /// The session that commands of scripts see. Away while one of them runs.
+    pub(super) client: Option<Box<Client>>,
+}
+
 impl ScriptState {
-    pub fn new(_: &'static Shared) -> Self {
-        Self
+    pub fn new(shared: &'static Shared, shard: u32) -> Self {
+        let settings = shared.config.settings();
+        let options = PoolOptions {
+            version: VERSION,
+            memory_limit: settings.size(Opt::ScriptMemoryLimit),
+            vms_max: settings.size(Opt::ScriptPoolSize),
+        };
+        let client = Client::new(shared.clients.internal(shard), u64::MAX, true);
+        Self { pool: VmPool::new(options, &shared.watchdog), client: Some(Box::new(client)) }
     }
 }
-pub struct ScriptWork;
+
+/// A script's transaction without its Lua side.
+pub struct Frame {
+    pub script: Arc<Script>,
+    pub token: Token,
+    pub client: u64,
+    /// The logical database that the script is in.
+    pub db: usize,
+    pub read_only: bool,
+    pub declares_keys: bool,
+    /// Runs inside EXEC, where it cannot wait.
+    pub in_exec: bool,
+    /// The next run gets the whole keyspace.
+    pub wants_all: bool,
+    /// Locks for the next run besides those of KEYS.
+    pub extra: Footprint,
+    pub grants: Grants,
+    pub wait: Option<Wait>,
+    pub log: Vec<(LogLevel, Vec<u8>)>,
+    first_db: usize,
+    seed: u64,
+    rng: fastrand::Rng,
+    now_ms: i64,
+    started_us: u64,
+    reruns: u32,
+    running: Option<Arc<RunningScript>>,
+    /// What the others were told that it keeps from them; `Some(None)`: everything.
+    busy: Option<Option<Vec<u64>>>,
+}
+
+/// A script that waits, or whose slice is over.
+pub struct ScriptWork {
+    entry: &'static Entry,
+    args: OwnedArgs,
+    frame: Frame,
+    run: Option<ScriptRun>,
+    buffers: TxnBuffers,
+}
+
 impl ScriptWork {
+    /// Whether the script has begun, so that others may have seen it wait or be slow.
     pub fn has_started(&self) -> bool {
-        false
+        self.run.is_some()
     }
+
     pub fn wait(&self) -> Option<&Wait> {
-        None
+        self.frame.wait.as_ref()
     }
 }
+
+/// A script inside EXEC needs the whole keyspace.
 pub struct NeedsGate;
-pub fn declares_keys(_: &Args<'_>) -> bool {
-    true
+
+/// Where a script stands after it was let run.
+enum Stand {
+    Over,
+    Waits,
+    /// Its slice is over.
+    Runnable,
 }
+
+/// A script's arguments, taken apart.
+struct Parts<'a> {
+    body: &'a [u8],
+    keys: SmallVec<[&'a [u8]; 8]>,
+    argv: SmallVec<[&'a [u8]; 8]>,
+}
+
+/// Whether a request of EVAL and its like names keys; also if it is not well formed.
+pub fn declares_keys(args: &Args<'_>) -> bool {
+    args.try_get(2).is_none_or(|count| count != b"0")
+}
+
+fn parts<'a>(args: &Args<'a>) -> Result<Parts<'a>, Error> {
+    let count = parse_i64(args.get(2)).ok_or(Error::NotInteger)?;
+    if count > args.len() as i64 - 3 {
+        return Err(Error::text("ERR Number of keys can't be greater than number of args"));
+    }
+    let count = usize::try_from(count)
+        .map_err(|_| Error::text("ERR Number of keys can't be negative"))?;
+    let keys = args.iter().skip(3).take(count).collect();
+    let argv = args.iter().skip(3 + count).collect();
+    Ok(Parts { body: args.get(1), keys, argv })
+}
+
 impl Worker {
+    /// Runs a script, or parks it.
     pub(super) fn script(
         &mut self,
-        _: Invocation,
-        _: &mut Client,
-        _: Args<'_>,
-        _: &mut Vec<u8>,
+        entry: &'static Entry,
+        invocation: Invocation,
+        client: &mut Client,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
     ) -> Flow {
-        Flow::Done
+        let mark = out.len();
+        let token = self.works.reserve();
+        let mut frame = match self.frame(invocation, client, &args, token) {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.answer_error(client, out, mark, &error);
+                return Flow::Done;
+            }
+        };
+        let mut run = None;
+        let stand = self.script_go(&mut frame, &mut run, client, entry, &args, out);
+        if matches!(stand, Stand::Over) {
+            return Flow::Done;
+        }
+        let buffers = std::mem::take(&mut self.buffers);
+        let args = OwnedArgs::from(args);
+        let work = Box::new(ScriptWork { entry, args, frame, run, buffers });
+        if matches!(stand, Stand::Runnable) {
+            self.runnable.push(token);
+        }
+        self.park(client, token, Kind::Script(work))
     }
-    pub(super) fn script_in_exec(
-        &mut self,
-        _: Invocation,
-        _: &mut Grants,
-        _: &mut Client,
-        _: Args<'_>,
-        _: &mut Vec<u8>,
-    ) -> Result<(), NeedsGate> {
-        Ok(())
-    }
+
+    /// Goes on with a parked script.
     pub(super) fn script_resume(
         &mut self,
-        _: u64,
-        _: Box<ScriptWork>,
-        _: &mut Client,
-        _: &mut Vec<u8>,
+        token: Token,
+        mut work: Box<ScriptWork>,
+        client: &mut Client,
+        since_us: u64,
+        out: &mut Vec<u8>,
     ) -> Flow {
-        Flow::Done
+        self.failed = false;
+        if let Some(wait) = work.frame.wait.take() {
+            match self.keeper.advance(wait, token) {
+                Ok(grants) => work.frame.grants = grants,
+                Err(wait) => work.frame.wait = Some(wait),
+            }
+        }
+        if work.frame.wait.is_none() {
+            self.buffers = std::mem::take(&mut work.buffers);
+            let ScriptWork { entry, args, frame, run, .. } = &mut *work;
+            let stand = self.script_go(frame, run, client, entry, &args.as_args(), out);
+            if matches!(stand, Stand::Over) {
+                let took_us = clock::monotonic_us() - frame.started_us;
+                let took = Duration::from_micros(took_us);
+                self.note_duration(entry, client, &args.as_args(), took);
+                return Flow::Done;
+            }
+            work.buffers = std::mem::take(&mut self.buffers);
+            if matches!(stand, Stand::Runnable) {
+                self.runnable.push(token);
+            }
+        }
+        let (conn, id) = (client.conn, client.id());
+        let work = Work { conn, client: id, since_us, kind: Kind::Script(work) };
+        self.put_back(token, client, work)
     }
-    pub(super) fn script_cancel(&mut self, _: Box<ScriptWork>) {}
+
+    /// Ends a parked script: what it did is taken back before its locks go.
+    pub(super) fn script_cancel(&mut self, mut work: Box<ScriptWork>) {
+        drop(work.run.take());
+        self.buffers = std::mem::take(&mut work.buffers);
+        match work.frame.wait.take() {
+            Some(Wait::Locks(hold, ticket)) => {
+                let withdrawn = self.shared.locks.withdraw(ticket);
+                self.rollback();
+                self.shared.locks.release(withdrawn.held);
+                self.shared.gate.release(hold);
+            }
+            Some(wait) => self.keeper.cancel(wait),
+            None => self.rollback(),
+        }
+        self.end_frame(&mut work.frame);
+    }
+
+    /// Runs a script inside EXEC, to its end.
+    pub(super) fn script_in_exec(
+        &mut self,
+        invocation: Invocation,
+        grants: &mut Grants,
+        client: &mut Client,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), NeedsGate> {
+        let mark = out.len();
+        let mut frame = match self.frame(invocation, client, &args, 0) {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.answer_error(client, out, mark, &error);
+                return Ok(());
+            }
+        };
+        frame.in_exec = true;
+        frame.grants = std::mem::take(grants);
+        let savepoint = Txn::new(self.shared.keyspace, &mut self.buffers, 0, self.now_ms).savepoint();
+        let mut run = None;
+        let result = loop {
+            let step = match self.script_step(&mut frame, &mut run, client, &args, out) {
+                Ok(Step::Preempted) => match self.overstayed(&mut frame) {
+                    None => continue,
+                    Some(error) => Err(error),
+                },
+                Ok(Step::Done) => Ok(Ok(())),
+                Ok(Step::WaitForLock | Step::Restart) => Ok(Err(NeedsGate)),
+                Ok(Step::Failed(error)) => Err(script_error(&error)),
+                Ok(Step::Aborted(reason)) => Err(abort_error(&reason)),
+                Err(error) => Err(error),
+            };
+            break step;
+        };
+        drop(run);
+        *grants = std::mem::take(&mut frame.grants);
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(error) => {
+                let keyspace = self.shared.keyspace;
+                Txn::new(keyspace, &mut self.buffers, 0, self.now_ms).rollback_to(savepoint);
+                self.answer_error(client, out, mark, &error);
+                Ok(())
+            }
+        };
+        if answer.is_ok() {
+            self.flush_log(&mut frame);
+        }
+        self.end_frame(&mut frame);
+        answer
+    }
+
+    fn frame(
+        &mut self,
+        invocation: Invocation,
+        client: &Client,
+        args: &Args<'_>,
+        token: Token,
+    ) -> Result<Frame, Error> {
+        let parts = parts(args)?;
+        let script = if invocation.by_sha {
+            let found = Sha::from_hex(parts.body).and_then(|sha| self.shared.scripts.get(&sha));
+            found.ok_or(Error::text("NOSCRIPT No matching script. Please use EVAL."))?
+        } else {
+            self.shared.scripts.for_eval(parts.body).map_err(|line| Error::Other(line.into()))?
+        };
+        let seed = self.rng.u64(..);
+        Ok(Frame {
+            read_only: invocation.read_only || script.header.has(ScriptFlags::NO_WRITES),
+            script,
+            token,
+            client: client.id(),
+            db: client.db,
+            declares_keys: !parts.keys.is_empty(),
+            in_exec: false,
+            wants_all: false,
+            extra: Footprint::default(),
+            grants: Grants::default(),
+            wait: None,
+            log: Vec::new(),
+            first_db: client.db,
+            seed,
+            rng: fastrand::Rng::with_seed(seed),
+            now_ms: self.now_ms,
+            started_us: clock::monotonic_us(),
+            reruns: 0,
+            running: None,
+            busy: None,
+        })
+    }
+
+    /// Lets a script run until it ends, waits or has used up its slice. The transaction is in the worker's buffers.
+    fn script_go(
+        &mut self,
+        frame: &mut Frame,
+        run: &mut Option<ScriptRun>,
+        client: &mut Client,
+        entry: &'static Entry,
+        args: &Args<'_>,
+        out: &mut Vec<u8>,
+    ) -> Stand {
+        let mark = out.len();
+        loop {
+            if run.is_none() && !self.admit_script(frame, args) {
+                return Stand::Waits;
+            }
+            let step = self.script_step(frame, run, client, args, out);
+            let error = match step {
+                Ok(Step::Done) => match self.commit() {
+                    Ok(()) => {
+                        self.keeper.release(std::mem::take(&mut frame.grants));
+                        self.flush_log(frame);
+                        *run = None;
+                        self.end_frame(frame);
+                        return Stand::Over;
+                    }
+                    Err(error) => error,
+                },
+                Ok(Step::WaitForLock) => {
+                    debug_assert!(frame.wait.is_some(), "the host said what for");
+                    return Stand::Waits;
+                }
+                Ok(Step::Preempted) => {
+                    self.keeper.keep(&mut frame.grants);
+                    match self.overstayed(frame) {
+                        None => return Stand::Runnable,
+                        Some(error) => error,
+                    }
+                }
+                Ok(Step::Restart) => {
+                    *run = None;
+                    self.rollback();
+                    self.keeper.release(std::mem::take(&mut frame.grants));
+                    frame.restart();
+                    self.stats().script_reruns.add(1);
+                    continue;
+                }
+                Ok(Step::Failed(error)) => script_error(&error),
+                Ok(Step::Aborted(reason)) => abort_error(&reason),
+                Err(error) => error,
+            };
+            debug_assert!(entry.spec.flags.contains(Flags::NOSCRIPT));
+            *run = None;
+            self.rollback();
+            self.keeper.release(std::mem::take(&mut frame.grants));
+            self.end_frame(frame);
+            self.stats().scripts_rolled_back.add(1);
+            self.answer_error(client, out, mark, &error);
+            return Stand::Over;
+        }
+    }
+
+    /// Takes the locks that a run begins with. `false`: it has to wait.
+    fn admit_script(&mut self, frame: &mut Frame, args: &Args<'_>) -> bool {
+        if frame.grants.gate.is_some() || frame.grants.locks.is_some() {
+            return true;
+        }
+        let admitted = if frame.wants_all {
+            self.keeper.admit_alone(frame.token)
+        } else if frame.declares_keys {
+            let keyspace = self.shared.keyspace;
+            let db = keyspace.physical(frame.first_db);
+            let mode = if frame.read_only { Mode::Shared } else { Mode::Exclusive };
+            let keys = parts(args).map(|parts| parts.keys).unwrap_or_default();
+            let declared: Footprint =
+                keys.iter().map(|key| (keyspace.fingerprint(db, key), mode)).collect();
+            let footprint =
+                if frame.extra.is_empty() { declared } else { declared.union(&frame.extra) };
+            self.keeper.admit(footprint, frame.token)
+        } else {
+            return true;
+        };
+        match admitted {
+            Ok(grants) => {
+                frame.grants = grants;
+                true
+            }
+            Err(wait) => {
+                self.stats().lock_waits.add(1);
+                frame.wait = Some(wait);
+                false
+            }
+        }
+    }
+
+    /// Starts a run where there is none, and lets it go on for a slice.
+    fn script_step(
+        &mut self,
+        frame: &mut Frame,
+        run: &mut Option<ScriptRun>,
+        client: &Client,
+        args: &Args<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Step, Error> {
+        let run = match run {
+            Some(run) => run,
+            None => {
+                let dialect = frame.script.header.dialect.unwrap_or_else(|| self.dialect());
+                let Some(vm) = self.scripts.pool.take(dialect) else {
+                    return Err(Error::text(
+                        "BUSY too many scripts are unfinished on this shard (script-pool-size)",
+                    ));
+                };
+                let Parts { keys, argv, .. } = parts(args)?;
+                let started = ScriptRun::start(vm, frame.script.clone(), &keys, &argv, frame.seed);
+                run.insert(started.map_err(|error| script_error(&error))?)
+            }
+        };
+        let now_ms = std::mem::replace(&mut self.now_ms, frame.now_ms);
+        std::mem::swap(&mut self.rng, &mut frame.rng);
+        let mut reply = RespWriter::new(out, client.protocol);
+        let step = run.resume(&mut ScriptHost { worker: self, frame }, &mut reply);
+        std::mem::swap(&mut self.rng, &mut frame.rng);
+        self.now_ms = now_ms;
+        Ok(step)
+    }
+
+    /// After a slice: whether the script has to end, and with which error.
+    fn overstayed(&mut self, frame: &mut Frame) -> Option<Error> {
+        let settings = self.shared.config.settings();
+        let now_us = clock::monotonic_us();
+        let ran = Duration::from_micros(now_us - frame.started_us);
+        let running = frame.running.get_or_insert_with(|| {
+            let sha = String::from_utf8_lossy(&frame.script.sha.to_hex()).into_owned();
+            self.shared.running.enter(self.shard, frame.client, sha, frame.started_us)
+        });
+        if running.killed.load(Ordering::Acquire) {
+            self.stats().scripts_killed.add(1);
+            return Some(abort_error(&AbortReason::Killed));
+        }
+        if let Some(limit) = settings.timeout_ms(Opt::ScriptTimeout)
+            && ran >= limit
+        {
+            self.stats().scripts_killed.add(1);
+            let line = format!(
+                "ERR Script killed: it ran for longer than script-timeout ({} ms). Nothing it did was applied.",
+                limit.as_millis()
+            );
+            return Some(Error::Other(line.into()));
+        }
+        if let Some(limit) = settings.timeout_ms(Opt::BusyReplyThreshold)
+            && ran >= limit
+            && frame.busy.is_none()
+        {
+            let held = frame.grants.locks.as_ref().filter(|_| !frame.grants.is_alone());
+            let held = held.map(|held| held.footprint().iter().map(|(f, _)| f).collect::<Vec<_>>());
+            if held.is_some() || frame.grants.is_alone() {
+                self.shared.running.mark_busy(held.as_deref());
+                frame.busy = Some(held);
+            }
+            let sha = &running.sha;
+            tracing::warn!(%sha, client = frame.client, "a script is slow: clients that wait for its keys get BUSY");
+        }
+        None
+    }
+
+    /// Forgets what the others know of a script that has ended.
+    fn end_frame(&mut self, frame: &mut Frame) {
+        self.stats().scripts_run.add(1);
+        if let Some(held) = frame.busy.take() {
+            self.shared.running.unmark_busy(held.as_deref());
+        }
+        if let Some(running) = frame.running.take() {
+            self.shared.running.leave(running.id);
+        }
+    }
+
+    fn flush_log(&mut self, frame: &mut Frame) {
+        for (level, message) in frame.log.drain(..) {
+            let message = String::from_utf8_lossy(&message);
+            match level {
+                LogLevel::Debug | LogLevel::Verbose => tracing::debug!(target: "script", "{message}"),
+                LogLevel::Notice => tracing::info!(target: "script", "{message}"),
+                LogLevel::Warning => tracing::warn!(target: "script", "{message}"),
+            }
+        }
+    }
+
+    fn dialect(&self) -> Dialect {
+        match self.shared.config.settings().dialect() {
+            config::Dialect::Aikv => Dialect::Aikv,
+            config::Dialect::Redis => Dialect::Redis,
+        }
+    }
+}
+
+impl Frame {
+    /// Keeps a line until the commit.
+    pub fn log(&mut self, level: LogLevel, message: &[u8]) {
+        if self.log.len() < LOG_LINES_MAX {
+            self.log.push((level, message.to_vec()));
+        }
+    }
+
+    /// Readies the next run: as if the first had never been.
+    fn restart(&mut self) {
+        self.reruns += 1;
+        self.wants_all |= self.reruns > RERUNS_MAX;
+        self.db = self.first_db;
+        self.rng = fastrand::Rng::with_seed(self.seed);
+        self.log.clear();
+    }
+}
+
+pub fn script_error(error: &ScriptError) -> Error {
+    Error::Other(String::from_utf8_lossy(&error.message).into_owned().into())
+}
+
+fn abort_error(reason: &AbortReason) -> Error {
+    match reason {
+        AbortReason::Killed => Error::text(
+            "ERR Script killed by user with SCRIPT KILL. Nothing it did was applied.",
+        ),
+        AbortReason::Panicked => super::commit::PANICKED,
+        AbortReason::Host(line) => Error::Other(line.clone().into()),
+    }
 }

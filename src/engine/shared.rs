@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::locks::{Gate, KeyLockManager, LockHost, WaiterId, Wake};
 use crate::observe::Observer;
-use crate::script::ScriptCache;
+use crate::script::{ScriptCache, Watchdog};
 use aidb::DB;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering};
@@ -88,6 +88,7 @@ pub struct Shared {
     pub registry: Registry,
     pub observer: Observer,
     pub scripts: ScriptCache,
+    pub watchdog: Watchdog,
     pub clients: Clients,
     pub running: Running,
     pub pause: Pause,

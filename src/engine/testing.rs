@@ -10,11 +10,15 @@ use crate::keyspace::{Keyspace, Loader};
 use crate::locks::{Gate, KeyLockManager};
 use crate::observe::Observer;
 use crate::resp::Args;
-use crate::script::ScriptCache;
+use crate::script::{ScriptCache, Watchdog};
 use aidb::{DB, Options};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::time::Duration;
 use tempfile::TempDir;
+
+/// The time slice of a script.
+const SLICE: Duration = Duration::from_millis(1);
 
 /// A server of some shards, all driven by the test's thread.
 pub struct Server {
@@ -125,6 +129,7 @@ fn shared(shards: u32, config: Config, dir: &TempDir) -> Shared {
         registry,
         observer: Observer::new(shards as usize, commands),
         scripts: ScriptCache::default(),
+        watchdog: Watchdog::start(SLICE).expect("a thread"),
         clients: Clients::default(),
         running: super::running::Running::default(),
         pause: super::shared::Pause::default(),

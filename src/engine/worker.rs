@@ -7,6 +7,7 @@ use super::shared::Shared;
 use super::work::{Kind, Token, Work, Works};
 use crate::base::clock;
 use crate::config::Opt;
+use crate::observe::ShardStats;
 use crate::keyspace::{Txn, TxnBuffers};
 use crate::observe::allocator;
 use aidb::{Durability, Sequence};
@@ -67,7 +68,7 @@ impl Worker {
             buffers: TxnBuffers::default(),
             rng: fastrand::Rng::new(),
             works: Works::default(),
-            scripts: ScriptState::new(shared),
+            scripts: ScriptState::new(shared, shard),
             runnable: Vec::new(),
             failed: false,
             in_exec: false,
@@ -113,6 +114,11 @@ impl Worker {
                 Ok(None)
             }
         }
+    }
+
+    /// The counters of this shard.
+    pub(super) fn stats(&self) -> &'static ShardStats {
+        self.shared.observer.shard(self.shard as usize)
     }
 
     /// The connection whose work has this token.
@@ -171,7 +177,7 @@ impl Worker {
             },
             Kind::Paused { entry, args } => self.execute(entry, client, args.as_args(), out),
             Kind::Timer(timer) => self.timer_over(timer, client, out),
-            Kind::Script(work) => self.script_resume(token, work, client, out),
+            Kind::Script(work) => self.script_resume(token, work, client, since_us, out),
         };
         self.apply_reply_mode(client, out, mark, flow);
         flow

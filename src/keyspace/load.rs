@@ -27,11 +27,14 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
+/// A part of a long string: its index and its bytes.
+type Chunk = (u32, Vec<u8>);
+
 /// Applies records to an empty keyspace that nobody else uses yet.
 pub struct Loader<'a> {
     keyspace: &'a Keyspace,
     /// Chunks whose header has not come yet: a rewritten journal keeps no order among a key's records.
-    early: HashMap<(u8, Key), Vec<(u32, Vec<u8>)>>,
+    early: HashMap<(u8, Key), Vec<Chunk>>,
 }
 
 impl<'a> Loader<'a> {
@@ -129,9 +132,6 @@ impl<'a> Loader<'a> {
 
     fn delete_prefix(&mut self, prefix: &[u8]) -> Result<(), LoadError> {
         match record::parse_prefix(prefix) {
-            Some(Prefix::AllKeys) => {
-                (0..self.keyspace.databases()).for_each(|db| self.flush(db as u8));
-            }
             Some(Prefix::Db(db)) => {
                 self.check_db(db, prefix)?;
                 self.flush(db);

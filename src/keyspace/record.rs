@@ -33,9 +33,6 @@ const TYPE_LONG: u8 = 3;
 /// The record key under which the database map is kept.
 pub const DB_MAP_KEY: &[u8] = b"\0dbmap";
 
-/// The prefix of everything that is a key.
-pub const ALL_KEYS_PREFIX: &[u8] = &[SPACE_KEYS];
-
 pub fn db_prefix(db: u8) -> [u8; 2] {
     [SPACE_KEYS, db]
 }
@@ -99,7 +96,6 @@ pub enum RecordKey<'a> {
 /// What a prefix names.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Prefix<'a> {
-    AllKeys,
     Db(u8),
     Key { db: u8, key: &'a [u8] },
 }
@@ -122,7 +118,6 @@ pub fn parse_key(record: &[u8]) -> Option<RecordKey<'_>> {
 
 pub fn parse_prefix(prefix: &[u8]) -> Option<Prefix<'_>> {
     match prefix {
-        [SPACE_KEYS] => Some(Prefix::AllKeys),
         [SPACE_KEYS, db] => Some(Prefix::Db(*db)),
         _ => match split_key(prefix)? {
             (db, key, []) => Some(Prefix::Key { db, key }),
@@ -216,7 +211,6 @@ mod tests {
             assert_eq!(parse_prefix(&out), Some(Prefix::Key { db: 7, key: &key }));
         }
         assert_eq!(parse_prefix(&db_prefix(3)), Some(Prefix::Db(3)));
-        assert_eq!(parse_prefix(ALL_KEYS_PREFIX), Some(Prefix::AllKeys));
     }
 
     #[test]

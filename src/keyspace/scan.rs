@@ -5,7 +5,7 @@
 //! (<https://redis.io/docs/latest/commands/scan/>).
 
 use super::table::{Entry, Key, Keyspace, STRIPE_SHIFT};
-use crate::base::glob;
+use crate::base::glob::{self, Case};
 use crate::value::Kind;
 
 /// Bits of a position below the stripe's number.
@@ -24,7 +24,7 @@ impl ScanFilter<'_> {
             && self.kind.is_none_or(|kind| entry.value.kind() == kind)
             && self
                 .pattern
-                .is_none_or(|pattern| glob::matches(pattern, &entry.key, glob::Case::Sensitive))
+                .is_none_or(|pattern| glob::matches(pattern, &entry.key, Case::Sensitive))
     }
 }
 

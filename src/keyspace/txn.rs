@@ -133,6 +133,13 @@ impl<'a> Txn<'a> {
         Some(self.entry_at(key, bucket).accessed_s)
     }
 
+    /// Sets the time of a key's last access. It is no data: it is neither stored nor taken back.
+    pub fn set_accessed_s(&mut self, key: &[u8], accessed_s: u32) {
+        if let Some(bucket) = self.find(key) {
+            self.entry_at(key, bucket).accessed_s = accessed_s;
+        }
+    }
+
     /// Heap and table bytes of a key.
     pub fn memory_bytes(&mut self, key: &[u8]) -> Option<usize> {
         let bucket = self.find(key)?;
@@ -375,9 +382,13 @@ impl<'a> Txn<'a> {
         }
     }
 
-    /// Keeps the changes without a journal.
+    /// Commits without a journal: the records go to `mirror`, as a recovery would read them.
     #[cfg(test)]
-    pub fn finish(&mut self) {
+    pub fn commit_to_mirror(&mut self, mirror: &Keyspace) {
+        let mut loader = super::Loader::new(mirror);
+        for op in self.buffers.batch.iter() {
+            loader.apply(op).expect("what is written can be read");
+        }
         self.forget_undo();
         self.buffers.batch.clear();
     }

@@ -1,3 +1,47 @@
-//! stub
-#[derive(Default)]
-pub struct ScriptCache;
+//! Scripts: from a body and its arguments to a reply.
+//!
+//! A [`ScriptRun`] is one execution in a VM of the shard's [`VmPool`]; the engine resumes it until it ends, and
+//! implements [`Host`], through which the script's commands reach the keyspace. The [`ScriptCache`] is shared by all
+//! shards, the [`Watchdog`] ends time slices.
+//!
+//! Invariants:
+//! - Nothing that one run does can be seen by another ([`sandbox`]).
+//! - A run that is not resumed never runs again, not even a finalizer: this is how scripts are killed.
+//! - No error of Lua passes over a Rust value with a destructor. Errors are possible only inside of a resume, and
+//!   there only in functions that hold none ([`call`]); everywhere else memory is not limited, so nothing fails.
+//! - No hook is set while a script is younger than a slice ([`watchdog`]).
+//! - A command's reply reaches Lua without being encoded ([`ReplyTokens`]).
+//!
+//! Depends on `resp` and `base`.
+
+mod api;
+mod cache;
+mod call;
+mod convert;
+mod core;
+mod error;
+mod header;
+mod host;
+mod legacy;
+mod pool;
+mod run;
+mod sandbox;
+mod tokens;
+mod vm;
+mod watchdog;
+
+#[cfg(test)]
+mod tests;
+
+pub use api::RedisVersion;
+pub use cache::{Dialect, EVAL_SCRIPTS_MAX, Script, ScriptCache, Sha};
+pub use convert::{NESTING_MAX, REPLY_ELEMENTS_MAX};
+pub use core::KillHandle;
+pub use error::ScriptError;
+pub use header::{Header, ScriptFlags};
+pub use host::{AbortReason, Called, Host, LogLevel};
+pub use pool::{PoolOptions, PooledVm, VmPool};
+pub use run::{ScriptRun, Step};
+pub use tokens::ReplyTokens;
+pub use vm::Vm;
+pub use watchdog::{Registration, Watchdog};

@@ -9,7 +9,7 @@ use crate::engine::{Clients, Host, Message, Pause, Running, Shared};
 use crate::keyspace::{DATABASES_MAX, Keyspace, Loader};
 use crate::locks::{Gate, KeyLockManager};
 use crate::observe::{Observer, log};
-use crate::script::ScriptCache;
+use crate::script::{ScriptCache, Watchdog};
 use aidb::{CheckReport, DB, Options, Recovery};
 use glommio::{LocalExecutorBuilder, Placement};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -148,6 +148,9 @@ fn open(config: Config, shards: usize, port: u16) -> Result<&'static Shared, Str
     let mailboxes = mailboxes.map_err(|error| format!("cannot make a mailbox: {error}"))?;
     let host = Arc::new(Host { keyspace, mailboxes });
     let registry = Registry::new();
+    let slice = Duration::from_micros(settings.number(Opt::ScriptSliceUs) as u64);
+    let watchdog = Watchdog::start(slice)
+        .map_err(|error| format!("cannot start the watchdog of scripts: {error}"))?;
     let observer = Observer::new(shards, registry.specs().len());
     let shared = Shared {
         keyspace,
@@ -158,6 +161,7 @@ fn open(config: Config, shards: usize, port: u16) -> Result<&'static Shared, Str
         registry,
         observer,
         scripts: ScriptCache::default(),
+        watchdog,
         clients: Clients::default(),
         running: Running::default(),
         pause: Pause::default(),

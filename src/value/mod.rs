@@ -3,6 +3,9 @@
 //! Invariants: a value never knows its key, its expiry or who may see it; a value's encoding (what `OBJECT ENCODING` shows)
 //! follows from how it was made and changed, as in Redis. Depends on `base` only.
 
+pub mod bits;
+mod lzf;
+pub mod rdb;
 mod string;
 
 pub use string::{Str, StrBuf};
@@ -24,6 +27,15 @@ impl Kind {
         match self {
             Kind::Str => "string",
         }
+    }
+}
+
+impl Kind {
+    const ALL: &[Kind] = &[Kind::Str];
+
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        let mut all = Self::ALL.iter().copied();
+        all.find(|kind| name.eq_ignore_ascii_case(kind.name().as_bytes()))
     }
 }
 

@@ -96,9 +96,8 @@ impl Str {
 
     pub fn heap_bytes(&self) -> usize {
         match self {
-            Str::Int(_) => 0,
             Str::Bytes(b) | Str::Raw(b) if b.spilled() => b.capacity(),
-            Str::Bytes(_) | Str::Raw(_) => 0,
+            Str::Int(_) | Str::Bytes(_) | Str::Raw(_) => 0,
         }
     }
 }

@@ -74,6 +74,7 @@ impl std::fmt::Display for Request {
 }
 
 /// A command that the generator knows.
+#[derive(Clone, Copy)]
 struct Shape {
     name: &'static str,
     compare: Compare,
@@ -145,10 +146,10 @@ impl Generator {
     }
 
     fn corrupt(&mut self, args: &mut Args) {
-        let fixed = if args[0].eq_ignore_ascii_case(b"object") {
-            2
-        } else {
-            1
+        // A subcommand stays, and a cursor, which is each server's own.
+        let fixed = match args[0].to_ascii_lowercase().as_slice() {
+            b"object" | b"scan" => 2,
+            _ => 1,
         };
         match self.rng.below(3) {
             0 if args.len() > fixed => {
@@ -349,6 +350,118 @@ impl Generator {
         number(self.rng.between(-12, 12))
     }
 
+    fn bit_offset(&mut self) -> Vec<u8> {
+        match self.rng.below(20) {
+            0 => self.junk(),
+            1 => b"4294967296".into(),
+            2 => number(self.rng.between(8000, 80_000)),
+            _ => number(self.rng.between(0, 200)),
+        }
+    }
+
+    fn bit_range(&mut self, args: &mut Args) {
+        for _ in 0..[0, 2, 2, 2, 1][self.rng.below(5)] {
+            let index = match self.rng.below(4) {
+                0 => number(self.rng.between(-400, 400)),
+                _ => self.index(),
+            };
+            args.push(index);
+        }
+        if self.rng.one_in(2) {
+            let unit = self.rng.pick(&["bit", "bit", "byte", "bits"]);
+            args.push(self.in_some_case(unit));
+        }
+    }
+
+    fn bitfield_op(&mut self, args: &mut Args, only_get: bool) {
+        if self.rng.one_in(3) {
+            args.push(self.in_some_case("overflow"));
+            let mode = self.rng.pick(&["wrap", "sat", "fail", "sat", "fail", "no"]);
+            args.push(self.in_some_case(mode));
+        }
+        let action = if only_get {
+            "get"
+        } else {
+            self.rng.pick(&["get", "set", "incrby"])
+        };
+        args.push(self.in_some_case(action));
+        let sign = self.rng.pick(&["i", "u"]);
+        let width = match self.rng.below(3) {
+            0 => self
+                .rng
+                .pick(&["1", "2", "8", "16", "32", "62", "63", "64", "65", "0", ""]),
+            _ => self
+                .rng
+                .pick(&["3", "5", "7", "8", "9", "13", "31", "33", "63"]),
+        };
+        args.push(format!("{sign}{width}").into());
+        let offset = match self.rng.below(3) {
+            0 => [b"#".to_vec(), number(self.rng.between(-1, 12))].concat(),
+            _ => self.bit_offset(),
+        };
+        args.push(offset);
+        if action != "get" {
+            let operand = match self.rng.below(3) {
+                0 => number(self.rng.next() as i64),
+                _ => self.int(),
+            };
+            args.push(operand);
+        }
+    }
+
+    /// A serialized value, sometimes damaged.
+    fn dump(&mut self) -> Vec<u8> {
+        if self.dumps.is_empty() {
+            return self.junk();
+        }
+        let at = self.rng.below(self.dumps.len());
+        let mut dump = self.dumps[at].clone();
+        match self.rng.below(12) {
+            0 => dump.truncate(self.rng.below(dump.len())),
+            1 => {
+                let at = self.rng.below(dump.len());
+                dump[at] ^= 1 << self.rng.below(8);
+            }
+            _ => {}
+        }
+        dump
+    }
+
+    fn db(&mut self) -> Vec<u8> {
+        match self.rng.below(20) {
+            0 => self.junk(),
+            1 => self.rng.pick(&["16", "2147483648", "99999999999"]).into(),
+            n => number(n as i64 % 3),
+        }
+    }
+
+    fn expire_condition(&mut self, args: &mut Args) {
+        for _ in 0..[0, 0, 0, 1, 1, 1, 2][self.rng.below(7)] {
+            let option = self
+                .rng
+                .pick(&["nx", "xx", "gt", "lt", "xx", "gt", "lt", "no"]);
+            args.push(self.in_some_case(option));
+        }
+    }
+
+    fn pattern(&mut self) -> Vec<u8> {
+        const PATTERNS: &[&str] = &[
+            "*",
+            "k*",
+            "k?",
+            "?[12]",
+            "k[^1]",
+            "*key*",
+            "k\\*[[]*",
+            "a-*-bytes",
+            "[",
+            "",
+            "k1",
+            "[a-k]*",
+        ];
+        self.rng.pick(PATTERNS).into()
+    }
+
     fn keys(&mut self, args: &mut Args, most: usize) {
         for _ in 0..=self.rng.below(most) {
             args.push(self.key());
@@ -485,4 +598,193 @@ static SHAPES: &[Shape] = &[
         }
         g.maybe(args, 4, &["withmatchlen", "idx"]);
     }),
+    shape("setbit", 6, |g, args| {
+        args.push(g.key());
+        args.push(g.bit_offset());
+        args.push(match g.rng.below(10) {
+            0 => g.int(),
+            n => number(n as i64 % 2),
+        });
+    }),
+    shape("getbit", 4, |g, args| {
+        args.push(g.key());
+        args.push(g.bit_offset());
+    }),
+    shape("bitcount", 6, |g, args| {
+        args.push(g.key());
+        g.bit_range(args);
+    }),
+    shape("bitpos", 6, |g, args| {
+        args.push(g.key());
+        args.push(match g.rng.below(10) {
+            0 => g.int(),
+            n => number(n as i64 % 2),
+        });
+        g.bit_range(args);
+    }),
+    shape("bitop", 8, |g, args| {
+        let op = g.rng.pick(&["and", "or", "xor", "not", "not", "nand"]);
+        args.push(g.in_some_case(op));
+        args.push(g.key());
+        if op == "not" && !g.rng.one_in(10) {
+            args.push(g.key());
+        } else {
+            g.keys(args, 4);
+        }
+    }),
+    shape("bitfield", 12, |g, args| {
+        args.push(g.key());
+        for _ in 0..g.rng.below(5) {
+            g.bitfield_op(args, false);
+        }
+    }),
+    shape("bitfield_ro", 6, |g, args| {
+        args.push(g.key());
+        for _ in 0..g.rng.below(4) {
+            let only_get = !g.rng.one_in(20);
+            g.bitfield_op(args, only_get);
+        }
+    }),
+    shape("del", 6, |g, args| g.keys(args, 2)),
+    shape("unlink", 3, |g, args| g.keys(args, 2)),
+    shape("exists", 4, |g, args| g.keys(args, 3)),
+    shape("touch", 3, |g, args| g.keys(args, 3)),
+    shape("type", 3, |g, args| args.push(g.key())),
+    shape("rename", 6, |g, args| {
+        args.push(g.key());
+        args.push(g.key());
+    }),
+    shape("renamenx", 6, |g, args| {
+        args.push(g.key());
+        args.push(g.key());
+    }),
+    shape("copy", 8, |g, args| {
+        args.push(g.key());
+        args.push(g.key());
+        g.maybe(args, 3, &["replace"]);
+        if g.rng.one_in(3) {
+            args.push(g.in_some_case("db"));
+            args.push(g.db());
+        }
+        g.maybe(args, 6, &["replace"]);
+    }),
+    shape("move", 5, |g, args| {
+        args.push(g.key());
+        args.push(g.db());
+    }),
+    shape("expire", 5, |g, args| {
+        args.push(g.key());
+        args.push(g.seconds());
+        g.expire_condition(args);
+    }),
+    shape("expireat", 5, |g, args| {
+        args.push(g.key());
+        args.push(g.unix_seconds());
+        g.expire_condition(args);
+    }),
+    shape("pexpire", 5, |g, args| {
+        args.push(g.key());
+        args.push(g.milliseconds());
+        g.expire_condition(args);
+    }),
+    shape("pexpireat", 5, |g, args| {
+        args.push(g.key());
+        args.push(g.unix_milliseconds());
+        g.expire_condition(args);
+    }),
+    compared(NEAR_SECONDS, shape("ttl", 4, |g, args| args.push(g.key()))),
+    compared(
+        NEAR_MILLISECONDS,
+        shape("pttl", 4, |g, args| args.push(g.key())),
+    ),
+    compared(
+        NEAR_SECONDS,
+        shape("expiretime", 4, |g, args| args.push(g.key())),
+    ),
+    compared(
+        NEAR_MILLISECONDS,
+        shape("pexpiretime", 4, |g, args| args.push(g.key())),
+    ),
+    shape("persist", 4, |g, args| args.push(g.key())),
+    shape("object encoding", 8, |g, args| args.push(g.key())),
+    shape("object freq", 1, |g, args| args.push(g.key())),
+    // Redis shares small integers among keys: they are as old as the server, and how many refer to one depends on how
+    // it was made.
+    compared(
+        ANY_COUNT,
+        shape("object idletime", 3, |g, args| args.push(g.key())),
+    ),
+    compared(
+        ANY_COUNT,
+        shape("object refcount", 1, |g, args| args.push(g.key())),
+    ),
+    shape("object help", 1, |_, _| {}),
+    shape("object nonsense", 1, |g, args| args.push(g.key())),
+    compared(
+        Compare::Unordered,
+        shape("keys", 3, |g, args| args.push(g.pattern())),
+    ),
+    compared(
+        Compare::Unordered,
+        shape("scan", 6, |g, args| {
+            args.push(match g.rng.below(10) {
+                0 => g
+                    .rng
+                    .pick(&["abc", "1x", "1.5", "18446744073709551616", " 1"])
+                    .into(),
+                1 => g.rng.pick(&["-0", "+0", "00", ""]).into(),
+                _ => number(0),
+            });
+            // So many that one answer has them all: cursors are the server's own.
+            args.push(g.in_some_case("count"));
+            args.push(number(1_000_000));
+            if g.rng.one_in(3) {
+                args.push(g.in_some_case("match"));
+                args.push(g.pattern());
+            }
+            if g.rng.one_in(3) {
+                args.push(g.in_some_case("type"));
+                args.push(g.rng.pick(&["string", "STRING", "list", "nothing"]).into());
+            }
+        }),
+    ),
+    compared(Compare::Kind, shape("randomkey", 1, |_, _| {})),
+    shape("dbsize", 3, |_, _| {}),
+    shape("flushdb", 1, |g, args| g.maybe(args, 4, &["sync", "async"])),
+    shape("flushall", 1, |g, args| {
+        g.maybe(args, 4, &["sync", "async"]);
+    }),
+    shape("swapdb", 2, |g, args| {
+        args.push(g.db());
+        args.push(g.db());
+    }),
+    compared(
+        Compare::Dump,
+        shape("dump", 8, |g, args| args.push(g.key())),
+    ),
+    shape("restore", 8, |g, args| {
+        args.push(g.key());
+        args.push(match g.rng.below(4) {
+            0 => g.milliseconds(),
+            1 => g.unix_milliseconds(),
+            _ => b"0".into(),
+        });
+        args.push(g.dump());
+        g.maybe(args, 2, &["replace", "absttl"]);
+        if g.rng.one_in(6) {
+            args.push(g.in_some_case("idletime"));
+            args.push(g.index());
+        }
+        if g.rng.one_in(6) {
+            args.push(g.in_some_case("freq"));
+            args.push(g.int());
+        }
+        g.maybe(args, 20, &["replace", "idletime", "freq"]);
+    }),
+    shape("select", 4, |g, args| args.push(g.db())),
 ];
+
+/// The two servers do not look at their clocks at the same moment.
+const NEAR_SECONDS: Compare = Compare::Near(3);
+const NEAR_MILLISECONDS: Compare = Compare::Near(3000);
+const ANY_COUNT: Compare = Compare::Near(i64::MAX);

@@ -80,7 +80,7 @@ impl Client {
                 let raw = self.received.drain(..len).collect();
                 return Answer { reply, raw };
             }
-            let mut buffer = [0; 65_536];
+            let mut buffer = [0; 16_384];
             let len = self.stream.read(&mut buffer).expect("the server answers");
             assert!(len > 0, "the server closed the connection");
             self.received.extend_from_slice(&buffer[..len]);

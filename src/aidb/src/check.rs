@@ -25,6 +25,9 @@ pub fn check(
     fs: &dyn FileSystem,
     confirm: &mut dyn FnMut(&CheckReport) -> bool,
 ) -> Result<CheckReport> {
+    // Before the lock, which would make a directory that is not there.
+    fs.list(dir)
+        .map_err(|error| Error::io("list", dir, error))?;
     let _lock = lock_dir(fs, dir)?;
     let mut scan = recovery::scan(fs, dir, &mut |_| Ok(()))?;
     let mut report = CheckReport {

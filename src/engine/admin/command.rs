@@ -2,7 +2,7 @@
 
 use super::{ANYTIME, help, help_spec, is};
 use crate::base::glob::{self, Case};
-use crate::command::{Begin, Command, Error, Find, Flags, Group, KeySpec, Spec};
+use crate::command::{Begin, Command, Error, Find, Group, KeySpec, Spec};
 use crate::engine::registry::{EngineCtx, EngineHandler, Entry, Registry};
 use crate::engine::worker::Flow;
 use crate::resp::Reply;
@@ -153,7 +153,7 @@ fn put_info(reply: &mut dyn Reply, entry: &Entry) {
     reply.array(10);
     reply.bulk(spec.name.as_bytes());
     reply.integer(i64::from(spec.arity));
-    put_words(reply, &flag_names(spec.flags));
+    put_words(reply, &spec.flags.names().collect::<Vec<_>>());
     for position in [first, last, step] {
         reply.integer(position);
     }
@@ -181,32 +181,6 @@ fn put_words(reply: &mut dyn Reply, words: &[&str]) {
     for word in words {
         reply.simple(word);
     }
-}
-
-/// Redis's names of the flags that it shows, in its order.
-fn flag_names(flags: Flags) -> Vec<&'static str> {
-    const NAMES: [(Flags, &str); 18] = [
-        (Flags::WRITE, "write"),
-        (Flags::READONLY, "readonly"),
-        (Flags::DENYOOM, "denyoom"),
-        (Flags::ADMIN, "admin"),
-        (Flags::PUBSUB, "pubsub"),
-        (Flags::NOSCRIPT, "noscript"),
-        (Flags::BLOCKING, "blocking"),
-        (Flags::LOADING, "loading"),
-        (Flags::STALE, "stale"),
-        (Flags::SKIP_MONITOR, "skip_monitor"),
-        (Flags::SKIP_SLOWLOG, "skip_slowlog"),
-        (Flags::FAST, "fast"),
-        (Flags::NO_AUTH, "no_auth"),
-        (Flags::MAY_REPLICATE, "may_replicate"),
-        (Flags::NO_ASYNC_LOADING, "no_async_loading"),
-        (Flags::NO_MULTI, "no_multi"),
-        (Flags::MOVABLE_KEYS, "movablekeys"),
-        (Flags::ALLOW_BUSY, "allow_busy"),
-    ];
-    let shown = NAMES.iter().filter(|(flag, _)| flags.contains(*flag));
-    shown.map(|(_, name)| *name).collect()
 }
 
 /// Redis's order of ACL categories.
@@ -244,7 +218,7 @@ fn categories(spec: &Spec) -> Vec<&'static str> {
 fn put_key_spec(reply: &mut dyn Reply, keys: &KeySpec) {
     reply.map(3);
     reply.bulk(b"flags");
-    put_words(reply, &super::command_keys::flag_names(keys.flags));
+    put_words(reply, &keys.flags.names().collect::<Vec<_>>());
     reply.bulk(b"begin_search");
     match keys.begin {
         Begin::Index(index) => {

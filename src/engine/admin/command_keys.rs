@@ -21,7 +21,7 @@ pub fn getkeysandflags(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let keys = keys(&ctx.worker.shared.registry, ctx.args.skip(2))?;
     ctx.reply.array(keys.len());
     for (key, flags) in keys {
-        let names = flag_names(flags);
+        let names: Vec<&str> = flags.names().collect();
         ctx.reply.array(2);
         ctx.reply.bulk(key);
         ctx.reply.set(names.len());
@@ -58,23 +58,4 @@ fn keys<'a>(registry: &Registry, request: Args<'a>) -> Result<Vec<FoundKey<'a>>,
         keys.push((request.get(index), found.flags));
     })?;
     Ok(keys)
-}
-
-/// Redis's names of what a command does with a key, in its order.
-pub fn flag_names(flags: KeyFlags) -> Vec<&'static str> {
-    const NAMES: [(KeyFlags, &str); 11] = [
-        (KeyFlags::RO, "RO"),
-        (KeyFlags::RW, "RW"),
-        (KeyFlags::OW, "OW"),
-        (KeyFlags::RM, "RM"),
-        (KeyFlags::ACCESS, "access"),
-        (KeyFlags::UPDATE, "update"),
-        (KeyFlags::INSERT, "insert"),
-        (KeyFlags::DELETE, "delete"),
-        (KeyFlags::NOT_KEY, "not_key"),
-        (KeyFlags::INCOMPLETE, "incomplete"),
-        (KeyFlags::VARIABLE_FLAGS, "variable_flags"),
-    ];
-    let shown = NAMES.iter().filter(|(flag, _)| flags.contains(*flag));
-    shown.map(|(_, name)| *name).collect()
 }

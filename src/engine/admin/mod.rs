@@ -21,7 +21,6 @@ mod command_keys;
 mod config;
 mod connection;
 mod debug;
-pub mod docs;
 mod info;
 mod latency;
 mod latency_graph;

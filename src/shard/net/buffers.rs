@@ -75,6 +75,7 @@ impl ReceiveBuffers {
     pub fn recycle(&mut self, id: u16) {
         assert!(id < self.count, "buffer {id}");
         let slot = usize::from(self.tail & (self.count - 1));
+        #[expect(clippy::cast_ptr_alignment, reason = "a region starts on a page")]
         let ring = self.entries.start.as_ptr().cast::<BufRingEntry>();
         // SAFETY: `slot` is within the `count` entries; the kernel reads only entries before the published tail.
         let entry = unsafe { &mut *ring.add(slot) };

@@ -62,7 +62,11 @@ pub struct NetConfig {
 
 impl Default for NetConfig {
     fn default() -> NetConfig {
-        NetConfig { entries: 1024, receive_buffers: 256, receive_buffer_bytes: 16 * 1024 }
+        NetConfig {
+            entries: 1024,
+            receive_buffers: 256,
+            receive_buffer_bytes: 16 * 1024,
+        }
     }
 }
 
@@ -104,9 +108,18 @@ impl Net {
 
     fn build<T>(config: NetConfig, mailbox: &Mailbox<T>) -> io::Result<Net> {
         let mut ring = Ring::new(config.entries)?;
-        let buffers = ReceiveBuffers::new(&mut ring, config.receive_buffers, config.receive_buffer_bytes)?;
+        let buffers = ReceiveBuffers::new(
+            &mut ring,
+            config.receive_buffers,
+            config.receive_buffer_bytes,
+        )?;
         let parker = Parker::new(&mut ring, mailbox)?;
-        Ok(Net { sockets: Sockets::new(ring), buffers, listeners: Vec::new(), parker })
+        Ok(Net {
+            sockets: Sockets::new(ring),
+            buffers,
+            listeners: Vec::new(),
+            parker,
+        })
     }
 
     /// Starts to accept clients.
@@ -166,22 +179,34 @@ impl Net {
                     handler.sent(&mut self.sockets, key, buffer);
                 }
             }
-            Token::Accept(id) => match self.listeners[id.0 as usize].completed(&mut self.sockets.ring, result, more) {
-                Accepted::Client(client) => handler.accepted(&mut self.sockets, id, client),
-                Accepted::Nothing => {}
-                Accepted::Failed(error) => handler.accept_failed(id, error),
-            },
+            Token::Accept(id) => {
+                match self.listeners[id.0 as usize].completed(&mut self.sockets.ring, result, more)
+                {
+                    Accepted::Client(client) => handler.accepted(&mut self.sockets, id, client),
+                    Accepted::Nothing => {}
+                    Accepted::Failed(error) => handler.accept_failed(id, error),
+                }
+            }
             Token::AcceptAgain(id) => self.listeners[id.0 as usize].arm(&mut self.sockets.ring),
             Token::Mail => self.parker.mail_noticed(more),
             Token::Cancel => {}
         }
     }
 
-    fn received(&mut self, key: ConnKey, completion: &cqueue::Entry, handler: &mut impl NetHandler) {
+    fn received(
+        &mut self,
+        key: ConnKey,
+        completion: &cqueue::Entry,
+        handler: &mut impl NetHandler,
+    ) {
         let result = completion.result();
         if let Some(id) = cqueue::buffer_select(completion.flags()) {
             if result > 0 && self.sockets.is_open(key) {
-                handler.received(&mut self.sockets, key, self.buffers.get(id, result as usize));
+                handler.received(
+                    &mut self.sockets,
+                    key,
+                    self.buffers.get(id, result as usize),
+                );
             }
             self.buffers.recycle(id);
         }

@@ -164,3 +164,39 @@ impl Error for NetError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(errno: i32, sysctl: u8, seccomp: bool) -> String {
+        explain(
+            io::Error::from_raw_os_error(errno),
+            &Restrictions { sysctl, seccomp },
+        )
+        .to_string()
+    }
+
+    #[test]
+    fn each_refusal_names_its_cause_and_its_cure() {
+        let cases = [
+            (libc::EPERM, 2, true, "sysctl -w kernel.io_uring_disabled=0"),
+            (libc::EPERM, 0, true, "--security-opt seccomp="),
+            (libc::ENOSYS, 0, true, "--security-opt seccomp="),
+            (libc::EPERM, 0, false, "security module"),
+            (libc::EINVAL, 0, false, "Linux 6.1 or later"),
+            (libc::ENOSYS, 0, false, "Linux 6.1 or later"),
+            (libc::ENOMEM, 0, false, "LimitMEMLOCK="),
+            (libc::EMFILE, 0, false, "cannot set up the network ring"),
+        ];
+        for (errno, sysctl, seccomp, cure) in cases {
+            let text = text(errno, sysctl, seccomp);
+            assert!(text.contains(cure), "errno {errno}: {text}");
+        }
+    }
+
+    #[test]
+    fn this_machine_is_fit() {
+        probe().unwrap();
+    }
+}

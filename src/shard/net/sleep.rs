@@ -28,6 +28,11 @@ use crate::base::mailbox::{Depth, Mailbox};
 /// How long glommio's tasks and timers may be kept waiting by a shard that sleeps in its own ring.
 pub(super) const DIRECT_SLEEP_MAX: Duration = Duration::from_millis(1);
 
+/// glommio falls asleep beside runnable tasks when its preempt timer fires after it polled for events and before it ran
+/// the first task, which happens when the thread loses its core in between. Only another event ends that sleep. A timer
+/// of this length beside everything that the shard awaits in glommio is that event.
+const GUARD_INTERVAL: Duration = Duration::from_millis(50);
+
 /// What an eventfd holds.
 const COUNTER_BYTES: usize = size_of::<u64>();
 
@@ -47,7 +52,11 @@ impl Parker {
         let deep = deep.duplicate()?.into_raw_fd();
         // SAFETY: the duplicate is glommio's alone from here on.
         let deep = unsafe { BufferedFile::from_raw_fd(deep) };
-        Ok(Parker { deep, light: mailbox.event(Depth::Light).duplicate()?, polling: false })
+        Ok(Parker {
+            deep,
+            light: mailbox.event(Depth::Light).duplicate()?,
+            polling: false,
+        })
     }
 
     /// Mail woke the ring; `more` says whether the ring goes on looking for it.
@@ -75,10 +84,18 @@ impl Net {
     /// early, and returns at once if there is something already. `mailbox` is the one that `new` was given.
     ///
     /// It is also the place where glommio's other tasks get their turn.
-    pub async fn sleep<T>(&mut self, mailbox: &Mailbox<T>, at_most: Option<Duration>) -> io::Result<()> {
+    pub async fn sleep<T>(
+        &mut self,
+        mailbox: &Mailbox<T>,
+        at_most: Option<Duration>,
+    ) -> io::Result<()> {
         if executor().need_preempt() {
             self.sockets.submit()?;
-            yield_if_needed().await;
+            let turn = async {
+                yield_if_needed().await;
+                Ok(())
+            };
+            guarded(GUARD_INTERVAL, turn).await?;
         }
         self.parker.poll_mailbox(&mut self.sockets.ring);
         if self.sockets.has_news() || !mailbox.prepare_to_sleep(Depth::Light) {
@@ -88,36 +105,43 @@ impl Net {
         let slept = self.sockets.ring.submit_and_wait(patience);
         mailbox.woke_up();
         slept?;
-        let rest = at_most.map(|limit| limit.saturating_sub(patience));
-        if self.sockets.has_news() || rest == Some(Duration::ZERO) || !mailbox.prepare_to_sleep(Depth::Deep) {
+        if self.sockets.has_news() || !self.sockets.ring.is_submitted() {
             return Ok(());
         }
         self.sockets.ring.notify(true);
-        let parked = self.park(rest).await;
+        let parked = self
+            .park(mailbox, at_most.map(|limit| limit.saturating_sub(patience)))
+            .await;
         self.sockets.ring.notify(false);
         mailbox.woke_up();
         parked
     }
 
-    /// Waits in glommio. A signal that came before the read is not lost: the eventfd counts.
-    async fn park(&mut self, at_most: Option<Duration>) -> io::Result<()> {
-        // What arrived before the notification was switched on signals nothing.
-        if self.sockets.has_news() || !self.sockets.ring.is_submitted() {
-            return Ok(());
+    /// Waits in glommio. A signal that comes before the read is not lost: the eventfd counts. A read that was given up
+    /// may have taken the signal with it, so everything is looked at again after each.
+    async fn park<T>(&mut self, mailbox: &Mailbox<T>, at_most: Option<Duration>) -> io::Result<()> {
+        let mut rest = at_most.unwrap_or(Duration::MAX);
+        while !rest.is_zero() && !self.sockets.has_news() && mailbox.prepare_to_sleep(Depth::Deep) {
+            let nap = rest.min(GUARD_INTERVAL);
+            let signal = async { self.parker.deep.read_at(0, COUNTER_BYTES).await.map(drop) };
+            if guarded(nap, signal).await? {
+                return Ok(());
+            }
+            rest = rest.saturating_sub(nap);
         }
-        let signal = self.parker.deep.read_at(0, COUNTER_BYTES);
-        let waited = match at_most {
-            None => signal.await.map(drop),
-            Some(limit) => timeout(limit, signal).await,
-        };
-        waited.map_err(io::Error::from)
+        Ok(())
     }
 }
 
-async fn timeout<T>(limit: Duration, signal: impl Future<Output = Result<T, GlommioError<()>>>) -> Result<(), GlommioError<()>> {
-    match glommio::timer::timeout(limit, signal).await {
-        Ok(_) | Err(GlommioError::TimedOut(_)) => Ok(()),
-        Err(error) => Err(error),
+/// Awaits `work` beside a timer that ends it. `false`: the timer was first.
+async fn guarded(
+    limit: Duration,
+    work: impl Future<Output = Result<(), GlommioError<()>>>,
+) -> io::Result<bool> {
+    match glommio::timer::timeout(limit, work).await {
+        Ok(()) => Ok(true),
+        Err(GlommioError::TimedOut(_)) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
@@ -24,10 +25,10 @@ impl Health {
         self.reason.lock().clone()
     }
 
-    /// Ends the journal because of `error`, unless it has ended, and returns what everybody is told.
-    pub(crate) fn poison(&self, error: &Error) -> Error {
+    /// Ends the journal because of `cause`, unless it has ended, and returns what everybody is told.
+    pub(crate) fn poison(&self, cause: &dyn fmt::Display) -> Error {
         self.end(|| Error::Poisoned {
-            reason: error.to_string().into(),
+            reason: cause.to_string().into(),
         })
     }
 

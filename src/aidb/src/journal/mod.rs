@@ -19,6 +19,7 @@ mod tail;
 mod upkeep;
 mod writer;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -94,6 +95,7 @@ pub(crate) struct LastSync {
 impl Journal {
     /// Starts a new segment after what recovery found, all of which must be on disk for certain.
     pub(crate) fn start(dir: &Path, options: Options, inventory: Inventory) -> Result<Journal> {
+        assert!(options.reserve_step > 0, "space is reserved in steps");
         let header = SegmentHeader {
             kind: FileKind::Journal,
             number: inventory.next_number,
@@ -160,8 +162,9 @@ impl Journal {
     /// Stops the journal for good, tells everyone who waits, and hands the error back.
     ///
     /// Called without any of the journal's locks, because the callback is the caller's code.
-    fn poison(&self, error: &Error) -> Error {
-        let answer = self.health.poison(error);
+    fn poison(&self, cause: &dyn fmt::Display) -> Error {
+        let answer = self.health.poison(cause);
+        // Who waits has looked at the health under this mutex, so either sees it now or is woken.
         drop(self.sync.lock());
         self.sync_done.notify_all();
         self.tell_durable();

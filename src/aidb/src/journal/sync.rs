@@ -1,5 +1,6 @@
 //! From the files to the disk: the sync thread, and who waits for it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -32,6 +33,7 @@ impl Journal {
         if !self.options.background {
             return self.sync_once();
         }
+        self.health.check()?;
         self.request_sync();
         let mut state = self.sync.lock();
         while self.synced() < sequence {
@@ -73,8 +75,15 @@ impl Journal {
     /// The body of the sync thread.
     pub(crate) fn run_sync_thread(&self) {
         while self.wait_for_sync_work() {
-            // A failure poisons the journal, which is how everybody learns of it.
-            let _ = self.sync_once();
+            // A failure poisons the journal, which is how everybody learns of it. A panic, in the callback most likely,
+            // has to do the same: who waits for the disk would wait for ever.
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.sync_once()));
+            if outcome.is_err() {
+                self.health.poison(&"the sync thread panicked");
+                drop(self.sync.lock());
+                self.sync_done.notify_all();
+                return;
+            }
         }
     }
 

@@ -211,12 +211,11 @@ fn a_grown_journal_is_rewritten_by_itself() {
         db.write(&one(&format!("k{}", number % 10), &value))
             .unwrap();
     }
-    wait_for("a rewrite", || {
-        db.stats().rewrites > 0 && !db.rewrite_in_progress()
+    // One rewrite may begin before most was written; then another is due when it ends.
+    wait_for("the rewrites", || {
+        !db.rewrite_in_progress() && db.stats().journal_bytes < 512 << 10
     });
-    let stats = db.stats();
-    assert_eq!(stats.last_rewrite_ok, Some(true), "{stats:?}");
-    assert!(stats.journal_bytes < 1 << 20, "{stats:?}");
+    assert_eq!(db.stats().last_rewrite_ok, Some(true), "{:?}", db.stats());
     db.close().unwrap();
     let (_db, map, _) = open(dir.path(), options).unwrap();
     assert_eq!(map.len(), 10);

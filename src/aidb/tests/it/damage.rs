@@ -168,3 +168,12 @@ fn a_value_cannot_pose_as_a_frame() {
     assert_eq!(map.len(), 1);
     assert_eq!(recovery.cut.unwrap().later_frames, 0);
 }
+
+#[test]
+fn checking_makes_nothing() {
+    let parent = tempfile::tempdir().unwrap();
+    let missing = parent.path().join("missing");
+    let refused = check(&missing, &aidb::fs::RealFileSystem, &mut |_| true).unwrap_err();
+    assert!(matches!(refused, Error::Io { .. }), "{refused}");
+    assert!(!missing.exists());
+}

@@ -4,3 +4,4 @@ mod basic;
 mod damage;
 mod faults;
 mod model;
+mod threads;

@@ -22,16 +22,26 @@ fn echo_with_many_clients(config: NetConfig) {
                 let mut unix: Vec<_> = (0..CLIENTS_PER_THREAD).map(|_| server.unix()).collect();
                 for round in 0..4 {
                     for stream in &mut tcp {
-                        exchange(stream, &pattern(random.usize(1..60_000), round), &mut random);
+                        exchange(
+                            stream,
+                            &pattern(random.usize(1..60_000), round),
+                            &mut random,
+                        );
                     }
                     for stream in &mut unix {
-                        exchange(stream, &pattern(random.usize(1..60_000), round), &mut random);
+                        exchange(
+                            stream,
+                            &pattern(random.usize(1..60_000), round),
+                            &mut random,
+                        );
                     }
                 }
             });
         }
     });
-    server.counters.wait_until_all_closed(2 * CLIENT_THREADS * CLIENTS_PER_THREAD);
+    server
+        .counters
+        .wait_until_all_closed(2 * CLIENT_THREADS * CLIENTS_PER_THREAD);
     server.stop();
 }
 
@@ -42,12 +52,19 @@ fn many_clients_get_their_own_bytes_back() {
 
 #[test]
 fn exhausted_receive_buffers_lose_nothing() {
-    echo_with_many_clients(NetConfig { receive_buffers: 2, receive_buffer_bytes: 512, ..NetConfig::default() });
+    echo_with_many_clients(NetConfig {
+        receive_buffers: 2,
+        receive_buffer_bytes: 512,
+        ..NetConfig::default()
+    });
 }
 
 #[test]
 fn overflowing_queues_lose_nothing() {
-    echo_with_many_clients(NetConfig { entries: 2, ..NetConfig::default() });
+    echo_with_many_clients(NetConfig {
+        entries: 2,
+        ..NetConfig::default()
+    });
 }
 
 #[test]
@@ -64,7 +81,12 @@ fn a_peer_that_finished_writing_still_gets_its_answer() {
         });
         let mut back = Vec::new();
         stream.read_to_end(&mut back).unwrap();
-        assert!(back == *data, "{} of {} bytes came back", back.len(), data.len());
+        assert!(
+            back == *data,
+            "{} of {} bytes came back",
+            back.len(),
+            data.len()
+        );
     });
     server.counters.wait_until_all_closed(1);
     server.stop();
@@ -108,7 +130,10 @@ fn a_paused_client_fills_its_own_socket_and_not_our_memory() {
         scope.spawn(move || writer.write_all(data).unwrap());
         thread::sleep(Duration::from_millis(200));
         let received = server.counters.received_bytes.load(Ordering::SeqCst) as usize;
-        assert!(received < BYTES / 2, "{received} bytes received while paused");
+        assert!(
+            received < BYTES / 2,
+            "{received} bytes received while paused"
+        );
         server.order(Order::ResumeAll);
         let mut back = vec![0; BYTES];
         stream.read_exact(&mut back).unwrap();

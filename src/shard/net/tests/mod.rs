@@ -19,7 +19,9 @@ use std::time::{Duration, Instant};
 
 use glommio::{LocalExecutorBuilder, Placement};
 
-use super::{CloseReason, ConnKey, ListenerId, ListenerSocket, Net, NetConfig, NetHandler, Sockets};
+use super::{
+    CloseReason, ConnKey, ListenerId, ListenerSocket, Net, NetConfig, NetHandler, Sockets,
+};
 use crate::base::mailbox::Mailbox;
 
 /// Long enough for a busy machine, short enough to notice that something hangs.
@@ -59,7 +61,8 @@ impl Counters {
 
     fn wait_until_all_closed(&self, accepted: u64) {
         self.wait_until("all clients closed", |counters| {
-            counters.accepted.load(Ordering::SeqCst) == accepted && counters.closed.load(Ordering::SeqCst) == accepted
+            counters.accepted.load(Ordering::SeqCst) == accepted
+                && counters.closed.load(Ordering::SeqCst) == accepted
         });
     }
 }
@@ -77,12 +80,18 @@ impl EchoServer {
     fn start(config: NetConfig) -> EchoServer {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("echo.sock");
-        let tcp = ListenerSocket::tcp(([127, 0, 0, 1], 0).into(), 511, 1).unwrap().pop().unwrap();
+        let tcp = ListenerSocket::tcp(([127, 0, 0, 1], 0).into(), 511, 1)
+            .unwrap()
+            .pop()
+            .unwrap();
         let unix = ListenerSocket::unix(&path, Some(0o600), 511).unwrap();
         let address = tcp.local_addr().unwrap();
         let mailbox = Arc::new(Mailbox::new().unwrap());
         let counters = Arc::new(Counters::default());
-        let shard = Shard { mailbox: Arc::clone(&mailbox), echo: Echo::new(Arc::clone(&counters)) };
+        let shard = Shard {
+            mailbox: Arc::clone(&mailbox),
+            echo: Echo::new(Arc::clone(&counters)),
+        };
         let thread = std::thread::spawn(move || {
             LocalExecutorBuilder::new(Placement::Unbound)
                 .preempt_timer(Duration::from_millis(1))
@@ -90,7 +99,14 @@ impl EchoServer {
                 .unwrap()
                 .run(shard.run(config, [tcp, unix]));
         });
-        EchoServer { address, path, mailbox, counters, thread: Some(thread), _dir: dir }
+        EchoServer {
+            address,
+            path,
+            mailbox,
+            counters,
+            thread: Some(thread),
+            _dir: dir,
+        }
     }
 
     fn tcp(&self) -> TcpStream {
@@ -164,7 +180,10 @@ struct Session {
 
 impl Echo {
     fn new(counters: Arc<Counters>) -> Echo {
-        Echo { sessions: HashMap::new(), counters }
+        Echo {
+            sessions: HashMap::new(),
+            counters,
+        }
     }
 
     fn obey(&mut self, net: &mut Net, order: Order) {
@@ -189,7 +208,9 @@ impl Echo {
     }
 
     fn session(&mut self, key: ConnKey) -> &mut Session {
-        self.sessions.get_mut(&key).expect("an event of a connection that is not there")
+        self.sessions
+            .get_mut(&key)
+            .expect("an event of a connection that is not there")
     }
 }
 
@@ -211,7 +232,10 @@ impl NetHandler for Echo {
     fn accepted(&mut self, sockets: &mut Sockets, _: ListenerId, client: OwnedFd) {
         let key = sockets.adopt(client);
         self.counters.accepted.fetch_add(1, Ordering::SeqCst);
-        assert!(self.sessions.insert(key, Session::default()).is_none(), "{key:?} given twice");
+        assert!(
+            self.sessions.insert(key, Session::default()).is_none(),
+            "{key:?} given twice"
+        );
     }
 
     fn accept_failed(&mut self, _: ListenerId, _: io::Error) {
@@ -219,7 +243,9 @@ impl NetHandler for Echo {
     }
 
     fn received(&mut self, sockets: &mut Sockets, conn: ConnKey, data: &[u8]) {
-        self.counters.received_bytes.fetch_add(data.len() as u64, Ordering::SeqCst);
+        self.counters
+            .received_bytes
+            .fetch_add(data.len() as u64, Ordering::SeqCst);
         let session = self.session(conn);
         assert!(!session.finished, "data after the end");
         session.out.extend_from_slice(data);
@@ -243,7 +269,9 @@ impl NetHandler for Echo {
     }
 
     fn closed(&mut self, _: &mut Sockets, conn: ConnKey, reason: CloseReason) {
-        self.sessions.remove(&conn).expect("closed is reported once");
+        self.sessions
+            .remove(&conn)
+            .expect("closed is reported once");
         if matches!(reason, CloseReason::Failed(_)) {
             self.counters.failed.fetch_add(1, Ordering::SeqCst);
         }

@@ -18,7 +18,9 @@ fn expect_answers(server: &EchoServer) {
                 let (asker, answers) = mpsc::channel();
                 for _ in 0..1000 {
                     server.order(Order::Answer(asker.clone()));
-                    answers.recv_timeout(PATIENCE).expect("a message was not noticed");
+                    answers
+                        .recv_timeout(PATIENCE)
+                        .expect("a message was not noticed");
                     let gap = random.choice(GAPS_US).unwrap();
                     thread::sleep(Duration::from_micros(random.u64(0..=gap)));
                 }
@@ -79,11 +81,18 @@ fn glommio_timers_tick_beside_constant_load() {
 #[test]
 fn glommio_timers_tick_while_the_shard_is_idle() {
     let server = EchoServer::start(NetConfig::default());
-    exchange(&mut server.tcp(), b"hello", &mut fastrand::Rng::with_seed(1));
+    exchange(
+        &mut server.tcp(),
+        b"hello",
+        &mut fastrand::Rng::with_seed(1),
+    );
     let start = Instant::now();
     let ticks = server.counters.timer_ticks.load(Ordering::SeqCst);
     thread::sleep(Duration::from_millis(500));
     let ticks = server.counters.timer_ticks.load(Ordering::SeqCst) - ticks;
-    assert!(ticks as f64 > start.elapsed().as_secs_f64() * 40.0, "{ticks} ticks while idle");
+    assert!(
+        ticks as f64 > start.elapsed().as_secs_f64() * 40.0,
+        "{ticks} ticks while idle"
+    );
     server.stop();
 }

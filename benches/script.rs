@@ -1,0 +1,103 @@
+//! What a script costs in this layer: a host that does next to nothing, a VM that is warm.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aikv::resp::{Protocol, Reply, RespWriter};
+use aikv::script::{
+    Called, Dialect, Host, LogLevel, PoolOptions, RedisVersion, ReplyTokens, Script, ScriptCache,
+    ScriptRun, Sha, Step, VmPool, Watchdog,
+};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// One key.
+#[derive(Default)]
+struct OneKey {
+    value: Vec<u8>,
+}
+
+impl Host for OneKey {
+    fn call(&mut self, args: &[&[u8]], reply: &mut ReplyTokens) -> Called {
+        match args {
+            [b"SET", _, value] => {
+                self.value.clear();
+                self.value.extend_from_slice(value);
+                reply.ok();
+            }
+            _ => reply.bulk(&self.value),
+        }
+        Called::Done
+    }
+
+    fn log(&mut self, _level: LogLevel, _message: &[u8]) {}
+}
+
+fn runs(criterion: &mut Criterion) {
+    let watchdog = Watchdog::start(Duration::from_millis(1)).expect("a thread");
+    let options = PoolOptions {
+        version: RedisVersion {
+            text: "7.2.0",
+            number: 0x0007_0200,
+        },
+        memory_limit: 64 << 20,
+        vms_max: 64,
+    };
+    let pool = VmPool::new(options, &watchdog);
+    let scripts = [
+        ("empty", "return 1"),
+        (
+            "set_get",
+            "redis.call('SET',KEYS[1],ARGV[1]); return redis.call('GET',KEYS[1])",
+        ),
+        (
+            "ten_calls",
+            "for i = 1, 10 do redis.call('SET',KEYS[1],ARGV[1]) end",
+        ),
+    ];
+    for (name, body) in scripts {
+        let script = Arc::new(Script::new(body.as_bytes()).expect("no header"));
+        let mut host = OneKey::default();
+        let mut buffer = Vec::new();
+        criterion.bench_function(&format!("run/{name}"), |bencher| {
+            bencher.iter(|| {
+                buffer.clear();
+                let vm = pool.take(Dialect::Aikv).expect("one is free");
+                let keys: [&[u8]; 1] = [b"key:000000012345"];
+                let argv: [&[u8]; 1] = [b"a value of thirty-two bytes, xyz"];
+                let mut run =
+                    ScriptRun::start(vm, Arc::clone(&script), &keys, &argv, 7).expect("compiles");
+                let mut out = RespWriter::new(&mut buffer, Protocol::Resp2);
+                while run.resume(&mut host, &mut out) != Step::Done {}
+            });
+            black_box(&buffer);
+        });
+    }
+    criterion.bench_function("vm/new_and_drop", |bencher| {
+        bencher.iter(|| {
+            let pool = VmPool::new(options, &watchdog);
+            black_box(pool.take(Dialect::Aikv));
+        });
+    });
+}
+
+fn cache(criterion: &mut Criterion) {
+    let cache = ScriptCache::default();
+    let body = b"redis.call('SET',KEYS[1],ARGV[1]); return redis.call('GET',KEYS[1])";
+    let hex = cache.for_eval(body).expect("no header").sha.to_hex();
+    criterion.bench_function("cache/eval_known_body", |bencher| {
+        bencher.iter(|| cache.for_eval(black_box(body)));
+    });
+    criterion.bench_function("cache/evalsha", |bencher| {
+        bencher.iter(|| Sha::from_hex(black_box(&hex)).and_then(|sha| cache.get(&sha)));
+    });
+    criterion.bench_function("cache/sha1_of_body", |bencher| {
+        bencher.iter(|| Sha::of(black_box(body)));
+    });
+}
+
+criterion_group!(benches, runs, cache);
+criterion_main!(benches);

@@ -1,0 +1,294 @@
+//! The keyspace as a whole: KEYS, SCAN, RANDOMKEY, DBSIZE, FLUSHALL, SWAPDB and their relatives.
+
+use super::ctx::{Ctx, Handler};
+use super::error::Error;
+use super::spec::{Command, Flags, Group, Spec};
+use crate::base::number::parse_i64;
+use crate::keyspace::{Key, ScanFilter};
+use crate::resp::Args;
+use crate::value::Kind;
+
+pub static COMMANDS: &[Command<Handler>] = &[
+    Command::new(
+        Spec::new(
+            "keys",
+            2,
+            Group::Generic,
+            Flags::READONLY.union(Flags::KEYSPACE),
+        )
+        .categories(&["@dangerous"])
+        .docs(
+            "1.0.0",
+            "O(N) with N being the number of keys in the database, under the \
+                 assumption that the key names in the database and the given pattern have \
+                 limited length.",
+            "Find all keys matching the given pattern",
+        ),
+        keys,
+    ),
+    Command::new(
+        Spec::new(
+            "scan",
+            -2,
+            Group::Generic,
+            Flags::READONLY.union(Flags::KEYSPACE),
+        )
+        .docs(
+            "2.8.0",
+            "O(1) for every call. O(N) for a complete iteration, including enough \
+                 command calls for the cursor to return back to 0. N is the number of \
+                 elements inside the collection.",
+            "Incrementally iterate the keys space",
+        ),
+        scan,
+    ),
+    Command::new(
+        Spec::new(
+            "randomkey",
+            1,
+            Group::Generic,
+            Flags::READONLY.union(Flags::KEYSPACE),
+        )
+        .docs("1.0.0", "O(1)", "Return a random key from the keyspace"),
+        randomkey,
+    ),
+    Command::new(
+        Spec::new(
+            "dbsize",
+            1,
+            Group::Server,
+            Flags::READ_FAST.union(Flags::KEYSPACE),
+        )
+        .categories(&["@keyspace"])
+        .docs(
+            "1.0.0",
+            "O(1)",
+            "Return the number of keys in the selected database",
+        ),
+        dbsize,
+    ),
+    Command::new(
+        Spec::new(
+            "flushdb",
+            -1,
+            Group::Server,
+            Flags::WRITE.union(Flags::GATE),
+        )
+        .categories(&["@dangerous", "@keyspace"])
+        .docs(
+            "1.0.0",
+            "O(N) where N is the number of keys in the selected database",
+            "Remove all keys from the current database",
+        ),
+        flushdb,
+    ),
+    Command::new(
+        Spec::new(
+            "flushall",
+            -1,
+            Group::Server,
+            Flags::WRITE.union(Flags::GATE),
+        )
+        .categories(&["@dangerous", "@keyspace"])
+        .docs(
+            "1.0.0",
+            "O(N) where N is the total number of keys in all databases",
+            "Remove all keys from all databases",
+        ),
+        flushall,
+    ),
+    Command::new(
+        Spec::new(
+            "swapdb",
+            3,
+            Group::Server,
+            Flags::WRITE_FAST.union(Flags::GATE),
+        )
+        .categories(&["@dangerous", "@keyspace"])
+        .docs(
+            "4.0.0",
+            "O(N) where N is the count of clients watching or blocking on keys from \
+                 both databases.",
+            "Swaps two Redis databases",
+        ),
+        swapdb,
+    ),
+];
+
+fn keys(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    // A walk takes every stripe in turn, also the one that is held.
+    ctx.txn.leave();
+    let filter = ScanFilter {
+        pattern: Some(ctx.arg(1)),
+        kind: None,
+    };
+    let mut found: Vec<Key> = Vec::new();
+    let (db, now_ms) = (ctx.txn.db(), ctx.now_ms());
+    let keyspace = ctx.txn.keyspace();
+    keyspace.keys(db, now_ms, filter, |key| found.push(Key::from_slice(key)));
+    reply_keys(ctx, &found);
+    Ok(())
+}
+
+fn scan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    ctx.txn.leave();
+    let cursor = parse_cursor(ctx.arg(1)).ok_or(Error::InvalidCursor)?;
+    let options = ScanOptions::parse(ctx.args.skip(2))?;
+    let filter = ScanFilter {
+        pattern: options.pattern,
+        kind: options.kind,
+    };
+    let mut found: Vec<Key> = Vec::new();
+    let (db, now_ms) = (ctx.txn.db(), ctx.now_ms());
+    let keyspace = ctx.txn.keyspace();
+    let next = keyspace.scan(db, cursor, options.count, now_ms, filter, |key| {
+        if !options.no_such_type {
+            found.push(Key::from_slice(key));
+        }
+    });
+    ctx.reply.array(2);
+    ctx.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    reply_keys(ctx, &found);
+    Ok(())
+}
+
+fn reply_keys(ctx: &mut Ctx<'_>, keys: &[Key]) {
+    ctx.reply.array(keys.len());
+    for key in keys {
+        ctx.reply.bulk(key);
+    }
+}
+
+fn randomkey(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    ctx.txn.leave();
+    let (db, now_ms) = (ctx.txn.db(), ctx.now_ms());
+    match ctx.txn.keyspace().random_key(db, now_ms, ctx.rng) {
+        Some(key) => ctx.reply.bulk(&key),
+        None => ctx.reply.null(),
+    }
+    Ok(())
+}
+
+fn dbsize(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    ctx.txn.leave();
+    let size = ctx.txn.keyspace().size(ctx.txn.db());
+    ctx.reply.integer(size.keys as i64);
+    Ok(())
+}
+
+fn flushdb(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    check_flush_mode(ctx.args)?;
+    let db = ctx.txn.db();
+    flush(ctx, db);
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn flushall(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    check_flush_mode(ctx.args)?;
+    for db in 0..ctx.txn.keyspace().databases() {
+        flush(ctx, db as u8);
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn swapdb(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let index = |at: usize, which: &str| {
+        let number = parse_i64(ctx.arg(at)).and_then(|number| i32::try_from(number).ok());
+        number.ok_or_else(|| Error::Other(format!("ERR invalid {which} DB index").into()))
+    };
+    let (a, b) = (index(1, "first")?, index(2, "second")?);
+    let databases = ctx.txn.keyspace().databases();
+    let exists = |index: i32| {
+        let index = usize::try_from(index).ok();
+        index.filter(|index| *index < databases)
+    };
+    let (Some(a), Some(b)) = (exists(a), exists(b)) else {
+        return Err(Error::DbIndexOutOfRange);
+    };
+    if a != b {
+        ctx.txn.swap_db(a, b);
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn flush(ctx: &mut Ctx<'_>, db: u8) {
+    ctx.txn.leave();
+    if ctx.txn.keyspace().size(db).keys > 0 {
+        ctx.txn.flush_db(db);
+    }
+}
+
+/// `SYNC` and `ASYNC` make no difference here: what was flushed is freed by a thread of its own.
+fn check_flush_mode(args: Args<'_>) -> Result<(), Error> {
+    let is_mode =
+        |word: &[u8]| word.eq_ignore_ascii_case(b"sync") || word.eq_ignore_ascii_case(b"async");
+    match args.len() {
+        1 => Ok(()),
+        2 if is_mode(&args[1]) => Ok(()),
+        _ => Err(Error::Syntax),
+    }
+}
+
+struct ScanOptions<'a> {
+    pattern: Option<&'a [u8]>,
+    kind: Option<Kind>,
+    /// The type asked for is one that no value has.
+    no_such_type: bool,
+    count: usize,
+}
+
+impl<'a> ScanOptions<'a> {
+    fn parse(args: Args<'a>) -> Result<Self, Error> {
+        const COUNT_DEFAULT: usize = 10;
+        let mut options = Self {
+            pattern: None,
+            kind: None,
+            no_such_type: false,
+            count: COUNT_DEFAULT,
+        };
+        let mut args = args.iter();
+        while let Some(option) = args.next() {
+            let is = |word: &str| option.eq_ignore_ascii_case(word.as_bytes());
+            if is("count") {
+                let count = parse_i64(args.next().ok_or(Error::Syntax)?);
+                let count = count.ok_or(Error::NotInteger)?;
+                let positive = usize::try_from(count).ok().filter(|count| *count > 0);
+                options.count = positive.ok_or(Error::Syntax)?;
+            } else if is("match") {
+                options.pattern = Some(args.next().ok_or(Error::Syntax)?);
+            } else if is("type") {
+                let name = args.next().ok_or(Error::Syntax)?;
+                options.kind = Kind::from_name(name);
+                options.no_such_type = options.kind.is_none();
+            } else {
+                return Err(Error::Syntax);
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// A cursor as C's `strtoul` reads it, which is what clients may have relied on: a sign and leading zeros pass, and a
+/// negative number counts from the top.
+fn parse_cursor(text: &[u8]) -> Option<u64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
+    };
+    if digits.is_empty() {
+        return text.is_empty().then_some(0);
+    }
+    let mut number = 0_u64;
+    for byte in digits {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
+        number = number.checked_mul(10)?.checked_add(u64::from(digit))?;
+    }
+    Some(if negative {
+        number.wrapping_neg()
+    } else {
+        number
+    })
+}

@@ -1,0 +1,225 @@
+//! `redis.call`: a script's command on its way to the handlers that clients use.
+
+use super::admission::{self, Wait};
+use super::registry::{EngineCtx, EngineHandler, Entry, Run};
+use super::script_run::Frame;
+use super::worker::Worker;
+use crate::command::{Access, Error, Flags, KeyFlags};
+use crate::config::UndeclaredKeys;
+use crate::locks::{Extend, Mode, WaiterId};
+use crate::resp::{Args, Reply};
+use crate::script::{Called, Host, LogLevel, ReplyTokens};
+
+/// The engine as one script sees it, for the time of one slice.
+pub struct ScriptHost<'a> {
+    pub worker: &'a mut Worker,
+    pub frame: &'a mut Frame,
+}
+
+impl Host for ScriptHost<'_> {
+    fn call(&mut self, args: &[&[u8]], reply: &mut ReplyTokens) -> Called {
+        let args = Args::from_slices(args);
+        let entry = match self.worker.shared.registry.find(&args) {
+            Ok(entry) => entry,
+            Err(error) => {
+                reply.error(&as_scripts_read_it(error).line());
+                return Called::Done;
+            }
+        };
+        if let Some(error) = self.forbidden(entry) {
+            reply.error(&error.line());
+            return Called::Done;
+        }
+        match entry.run {
+            Run::Data(handler) => {
+                match self.admit(entry, &args) {
+                    Ok(Called::Done) => {}
+                    Ok(other) => return other,
+                    Err(error) => {
+                        reply.error(&error.line());
+                        return Called::Done;
+                    }
+                }
+                let db = self.worker.shared.keyspace.physical(self.frame.db);
+                if let Err(error) = self.worker.call(handler, db, args, reply, None) {
+                    reply.clear();
+                    reply.error(&error.line());
+                }
+            }
+            Run::Engine(handler) => self.engine_command(handler, args, reply),
+            Run::Script(_) | Run::Exec | Run::Container => reply.error(&NOT_ALLOWED.line()),
+        }
+        Called::Done
+    }
+
+    fn log(&mut self, level: LogLevel, message: &[u8]) {
+        self.frame.log(level, message);
+    }
+}
+
+const NOT_ALLOWED: Error = Error::text("ERR This Redis command is not allowed from script");
+
+/// Scripts get their own words for requests that cannot be run.
+fn as_scripts_read_it(error: Error) -> Error {
+    match error {
+        Error::WrongArity(_) => {
+            Error::text("ERR Wrong number of args calling Redis command from script")
+        }
+        Error::UnknownSubcommand { .. } => error,
+        _ => Error::text("ERR Unknown Redis command called from script"),
+    }
+}
+
+impl ScriptHost<'_> {
+    fn forbidden(&self, entry: &Entry) -> Option<Error> {
+        if entry.spec.flags.contains(Flags::NOSCRIPT) {
+            return Some(NOT_ALLOWED);
+        }
+        if self.frame.read_only && entry.spec.flags.contains(Flags::WRITE) {
+            return Some(Error::text("ERR Write commands are not allowed from read-only scripts."));
+        }
+        None
+    }
+
+    /// Sees to it that the script holds what the command touches.
+    fn admit(&mut self, entry: &Entry, args: &Args<'_>) -> Result<Called, Error> {
+        if self.frame.grants.is_alone() {
+            return Ok(Called::Done);
+        }
+        let flags = entry.spec.flags;
+        if entry.spec.keys.is_empty() && !flags.intersects(Flags::KEYSPACE | Flags::GATE) {
+            return Ok(Called::Done);
+        }
+        if !self.frame.declares_keys {
+            return Ok(self.take_all());
+        }
+        if flags.contains(Flags::GATE) {
+            self.frame.wants_all = true;
+            return Ok(Called::Restart);
+        }
+        let shared = self.worker.shared;
+        let own = shared.keyspace.physical(self.frame.db);
+        if let Some((at, access)) = entry.spec.single_key() {
+            let fingerprint = shared.keyspace.fingerprint(own, args.get(at));
+            return self.lock(fingerprint, self.mode(access), args.get(at));
+        }
+        let footprint = admission::footprint(shared.keyspace, self.frame.db, entry.spec, args);
+        // Where the keys cannot be told, the handler finds the fault and names it.
+        let Ok(footprint) = footprint else { return Ok(Called::Done) };
+        for (fingerprint, mode) in footprint.iter() {
+            let mode = if self.frame.read_only { Mode::Shared } else { mode };
+            if self.frame.grants.covers(fingerprint, mode) {
+                continue;
+            }
+            let mut name: &[u8] = b"";
+            entry.spec.visit_keys(args, |index, keys| {
+                let is_it = shared.keyspace.fingerprint(own, args.get(index)) == fingerprint;
+                if is_it && !keys.flags.contains(KeyFlags::NOT_KEY) {
+                    name = args.get(index);
+                }
+            })?;
+            match self.lock(fingerprint, mode, name)? {
+                Called::Done => {}
+                other => return Ok(other),
+            }
+        }
+        Ok(Called::Done)
+    }
+
+    fn mode(&self, access: Access) -> Mode {
+        if self.frame.read_only { Mode::Shared } else { admission::mode(access) }
+    }
+
+    /// The whole keyspace, for a script without KEYS.
+    fn take_all(&mut self) -> Called {
+        if self.frame.in_exec {
+            return Called::Restart;
+        }
+        match self.worker.keeper.admit_alone(self.frame.token) {
+            Ok(grants) => {
+                self.frame.grants = grants;
+                Called::Done
+            }
+            Err(wait) => {
+                self.frame.wait = Some(wait);
+                Called::WaitForLock
+            }
+        }
+    }
+
+    /// One key: held already, or taken now, or waited for, or a reason to start again.
+    #[inline]
+    fn lock(&mut self, fingerprint: u64, mode: Mode, key: &[u8]) -> Result<Called, Error> {
+        if self.frame.grants.covers(fingerprint, mode) {
+            return Ok(Called::Done);
+        }
+        self.lock_undeclared(fingerprint, mode, key)
+    }
+
+    fn lock_undeclared(
+        &mut self,
+        fingerprint: u64,
+        mode: Mode,
+        key: &[u8],
+    ) -> Result<Called, Error> {
+        let shared = self.worker.shared;
+        if shared.config.settings().undeclared_keys() == UndeclaredKeys::Deny {
+            let line = format!(
+                "ERR Script attempted to access a key that it did not declare in KEYS: '{}'",
+                key.escape_ascii()
+            );
+            return Err(Error::Other(line.into()));
+        }
+        if self.frame.in_exec {
+            let held = self.frame.grants.locks.as_mut();
+            let got = held.is_some_and(|held| shared.locks.try_extend(held, fingerprint, mode));
+            return Ok(if got { Called::Done } else { Called::Restart });
+        }
+        // Whoever is queued for a lock holds the gate.
+        self.worker.keeper.keep(&mut self.frame.grants);
+        let Some(held) = self.frame.grants.locks.take() else {
+            unreachable!("a script with KEYS holds locks while it runs");
+        };
+        let waiter = WaiterId { shard: self.worker.shard, token: self.frame.token };
+        match shared.locks.extend(held, fingerprint, mode, waiter) {
+            Extend::Granted(held) => {
+                self.frame.grants.locks = Some(held);
+                Ok(Called::Done)
+            }
+            Extend::Queued(ticket) => {
+                let Some(hold) = self.frame.grants.gate.take() else {
+                    unreachable!("kept above");
+                };
+                self.worker.stats().lock_waits.add(1);
+                self.frame.wait = Some(Wait::Locks(hold, ticket));
+                Ok(Called::WaitForLock)
+            }
+            Extend::Refused(held) => {
+                let mut all = held.footprint().clone();
+                all.insert(fingerprint, mode);
+                self.frame.extra = self.frame.extra.union(&all);
+                self.frame.grants.locks = Some(held);
+                Ok(Called::Restart)
+            }
+        }
+    }
+
+    /// Runs a command of the engine as the scripts' own session.
+    fn engine_command(&mut self, handler: EngineHandler, args: Args<'_>, reply: &mut ReplyTokens) {
+        let Some(mut client) = self.worker.scripts.client.take() else {
+            unreachable!("a script does not run inside a script");
+        };
+        client.db = self.frame.db;
+        client.protocol = reply.protocol();
+        let worker = &mut *self.worker;
+        let mut ctx =
+            EngineCtx { worker, client: &mut client, args, reply: &mut *reply, from_script: true };
+        let result = handler(&mut ctx);
+        self.frame.db = client.db;
+        self.worker.scripts.client = Some(client);
+        if let Err(error) = result {
+            reply.clear();
+            reply.error(&error.line());
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What a client is told about a script that failed, in the words of Redis 7.
+//!
+//! Unsafe code: reads the stack of a coroutine that ended with an error, which Lua leaves as it was.
+
+use std::ffi::{CStr, c_int};
+
+use mlua::ffi;
+
+use super::cache::Sha;
+use super::convert::string_at;
+
+/// Why a script did not end well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptError {
+    /// The whole error line, without `-`.
+    pub message: Vec<u8>,
+    /// Where it happened, if that was in a script's code.
+    pub line: Option<u32>,
+}
+
+impl ScriptError {
+    pub(super) fn without_position(message: impl Into<Vec<u8>>) -> Self {
+        Self {
+            message: message.into(),
+            line: None,
+        }
+    }
+}
+
+/// # Safety
+/// The error message must be on top of the stack of `lua`.
+pub(super) unsafe fn from_compiler(lua: *mut ffi::lua_State) -> ScriptError {
+    let mut message = b"ERR Error compiling script (new function): ".to_vec();
+    // SAFETY: as the caller promised.
+    message.extend_from_slice(unsafe { string_at(lua, -1) });
+    ScriptError::without_position(message)
+}
+
+/// # Safety
+/// `lua` must be a coroutine whose last resume gave an error, its memory not limited.
+pub(super) unsafe fn from_failed(lua: *mut ffi::lua_State, sha: Sha) -> ScriptError {
+    // SAFETY: as the caller promised: the error value is on top.
+    let (mut message, position) = unsafe { (error_text(lua), position(lua)) };
+    let Some((source, line)) = position else {
+        return ScriptError::without_position(message);
+    };
+    message.extend_from_slice(b" script: ");
+    message.extend_from_slice(&sha.to_hex());
+    message.extend_from_slice(b", on ");
+    message.extend_from_slice(&source);
+    message.extend_from_slice(format!(":{line}.").as_bytes());
+    ScriptError {
+        message,
+        line: u32::try_from(line).ok(),
+    }
+}
+
+unsafe fn error_text(lua: *mut ffi::lua_State) -> Vec<u8> {
+    // SAFETY: as for `from_failed`. The table is read without metamethods; a number may become a string in place.
+    unsafe {
+        let text: &[u8] = match ffi::lua_type(lua, -1) {
+            ffi::LUA_TTABLE => {
+                ffi::lua_checkstack(lua, 2);
+                ffi::lua_pushstring(lua, c"err".as_ptr());
+                if ffi::lua_rawget(lua, -2) == ffi::LUA_TSTRING {
+                    return string_at(lua, -1).to_vec();
+                }
+                b"(error object is a table value)"
+            }
+            ffi::LUA_TSTRING => string_at(lua, -1),
+            ffi::LUA_TNUMBER => {
+                ffi::lua_tolstring(lua, -1, std::ptr::null_mut());
+                string_at(lua, -1)
+            }
+            ffi::LUA_TNIL => b"nil",
+            ffi::LUA_TBOOLEAN if ffi::lua_toboolean(lua, -1) != 0 => b"true",
+            ffi::LUA_TBOOLEAN => b"false",
+            other => CStr::from_ptr(ffi::lua_typename(lua, other)).to_bytes(),
+        };
+        [b"ERR ", text].concat()
+    }
+}
+
+/// The innermost line of Lua code.
+unsafe fn position(lua: *mut ffi::lua_State) -> Option<(Vec<u8>, c_int)> {
+    // SAFETY: as for `from_failed`; an all-zero record is what `lua_getstack` fills in.
+    unsafe {
+        let mut frame: ffi::lua_Debug = std::mem::zeroed();
+        for level in 0.. {
+            if ffi::lua_getstack(lua, level, &raw mut frame) == 0
+                || ffi::lua_getinfo(lua, c"Sl".as_ptr(), &raw mut frame) == 0
+            {
+                break;
+            }
+            if frame.currentline > 0 {
+                let source = std::slice::from_raw_parts(frame.source.cast::<u8>(), frame.srclen);
+                return Some((source.to_vec(), frame.currentline));
+            }
+        }
+    }
+    None
+}

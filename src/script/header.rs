@@ -1,0 +1,148 @@
+//! The first line of a script: `#!lua flags=no-writes,allow-oom dialect=redis`.
+
+use bitflags::bitflags;
+
+use super::cache::Dialect;
+
+/// What a script says about itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// `None`: there is no `#!` line, so the script is run as Redis ran scripts before there were flags.
+    pub flags: Option<ScriptFlags>,
+    /// `None`: what the server is configured for.
+    pub dialect: Option<Dialect>,
+    /// The length of the line, without its end.
+    pub(super) len: usize,
+}
+
+impl Header {
+    pub fn has(&self, flag: ScriptFlags) -> bool {
+        self.flags.is_some_and(|flags| flags.contains(flag))
+    }
+}
+
+bitflags! {
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct ScriptFlags: u8 {
+        const NO_WRITES = 1;
+        const ALLOW_OOM = 2;
+        const ALLOW_STALE = 4;
+        const NO_CLUSTER = 8;
+        const ALLOW_CROSS_SLOT_KEYS = 16;
+    }
+}
+
+const FLAG_NAMES: [(&[u8], ScriptFlags); 5] = [
+    (b"no-writes", ScriptFlags::NO_WRITES),
+    (b"allow-oom", ScriptFlags::ALLOW_OOM),
+    (b"allow-stale", ScriptFlags::ALLOW_STALE),
+    (b"no-cluster", ScriptFlags::NO_CLUSTER),
+    (b"allow-cross-slot-keys", ScriptFlags::ALLOW_CROSS_SLOT_KEYS),
+];
+
+/// Reads the header of a script; the error is an error line for the client.
+pub fn parse(body: &[u8]) -> Result<Header, String> {
+    if !body.starts_with(b"#!") {
+        return Ok(Header::default());
+    }
+    let len = memchr::memchr(b'\n', body).ok_or_else(|| "ERR Invalid script shebang".to_owned())?;
+    let mut words = body[..len]
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty());
+    let engine = words.next().unwrap_or_default();
+    if engine != b"#!lua" {
+        return Err(complaint("Unexpected engine in script shebang: ", engine));
+    }
+    let mut flags = ScriptFlags::empty();
+    let mut dialect = None;
+    for word in words {
+        if let Some(list) = word.strip_prefix(b"flags=") {
+            flags |= parse_flags(list)?;
+        } else if let Some(name) = word.strip_prefix(b"dialect=") {
+            dialect = Some(parse_dialect(name)?);
+        } else {
+            return Err(complaint("Unknown lua shebang option: ", word));
+        }
+    }
+    Ok(Header {
+        flags: Some(flags),
+        dialect,
+        len,
+    })
+}
+
+fn parse_flags(list: &[u8]) -> Result<ScriptFlags, String> {
+    let mut flags = ScriptFlags::empty();
+    if list.is_empty() {
+        return Ok(flags);
+    }
+    for name in list.split(|&byte| byte == b',') {
+        let (_, flag) = FLAG_NAMES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .ok_or_else(|| complaint("Unexpected flag in script shebang: ", name))?;
+        flags |= *flag;
+    }
+    Ok(flags)
+}
+
+fn parse_dialect(name: &[u8]) -> Result<Dialect, String> {
+    match name {
+        b"aikv" => Ok(Dialect::Aikv),
+        b"redis" => Ok(Dialect::Redis),
+        _ => Err(complaint("Unexpected dialect in script shebang: ", name)),
+    }
+}
+
+fn complaint(text: &str, word: &[u8]) -> String {
+    format!("ERR {text}{}", String::from_utf8_lossy(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_flags_and_dialect() {
+        let header = parse(b"#!lua flags=no-writes,allow-oom dialect=redis\nreturn 1").unwrap();
+        assert_eq!(
+            header.flags,
+            Some(ScriptFlags::NO_WRITES | ScriptFlags::ALLOW_OOM)
+        );
+        assert_eq!(header.dialect, Some(Dialect::Redis));
+        assert!(header.has(ScriptFlags::NO_WRITES));
+        assert!(!header.has(ScriptFlags::NO_CLUSTER));
+        assert_eq!(parse(b"return 1").unwrap(), Header::default());
+        assert_eq!(
+            parse(b"#!lua flags=\n").unwrap().flags,
+            Some(ScriptFlags::empty())
+        );
+    }
+
+    /// The texts are those of Redis 7, except for `dialect`, which it does not have.
+    #[test]
+    fn names_what_it_does_not_know() {
+        let cases: [(&[u8], &str); 8] = [
+            (b"#!lua", "ERR Invalid script shebang"),
+            (b"#!foo\n", "ERR Unexpected engine in script shebang: #!foo"),
+            (b"#! lua\n", "ERR Unexpected engine in script shebang: #!"),
+            (b"#!\n", "ERR Unexpected engine in script shebang: #!"),
+            (
+                b"#!lua flags=foo\n",
+                "ERR Unexpected flag in script shebang: foo",
+            ),
+            (
+                b"#!lua flags=no-writes, allow-oom\n",
+                "ERR Unexpected flag in script shebang: ",
+            ),
+            (b"#!lua bar=1\n", "ERR Unknown lua shebang option: bar=1"),
+            (
+                b"#!lua dialect=x\n",
+                "ERR Unexpected dialect in script shebang: x",
+            ),
+        ];
+        for (body, text) in cases {
+            assert_eq!(parse(body).unwrap_err(), text);
+        }
+    }
+}

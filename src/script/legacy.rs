@@ -1,0 +1,155 @@
+//! Names of Lua 5.1 that scripts for Redis use. Dialect `redis` has them, dialect `aikv` does not.
+//!
+//! What cannot be had from Lua 5.4: numbers are integers or floats, so `10 / 2` prints as `5.0` (a command still
+//! gets `5`), and `setfenv`, `getfenv` and `module` have no counterpart.
+//!
+//! Unsafe code: these are functions that Lua calls. The rule of [`super::call`] holds.
+
+use std::ffi::{CStr, c_int};
+use std::ptr;
+
+use mlua::ffi;
+
+use super::cache::Dialect;
+use super::sandbox::set_functions;
+
+/// Gives the library on top the names of its dialect.
+///
+/// # Safety
+/// As for [`super::sandbox::build`].
+pub(super) unsafe fn adapt_library(lua: *mut ffi::lua_State, name: &CStr, dialect: Dialect) {
+    // SAFETY: as the caller promised.
+    unsafe {
+        match dialect {
+            // The vendored Lua is built with its compatibility names of 5.3.
+            Dialect::Aikv if name == c"math" => {
+                for absent in MATH_51 {
+                    ffi::lua_pushnil(lua);
+                    ffi::lua_setfield(lua, -2, absent.as_ptr());
+                }
+            }
+            Dialect::Redis if name == c"math" => alias(lua, c"fmod", c"mod"),
+            Dialect::Redis if name == c"string" => alias(lua, c"gmatch", c"gfind"),
+            Dialect::Redis if name == c"table" => set_functions(lua, &TABLE_51),
+            _ => {}
+        }
+    }
+}
+
+/// Adds `unpack` and `loadstring`, and the `assert` that names the position.
+///
+/// # Safety
+/// As for [`super::sandbox::build`]; the libraries are there.
+pub(super) unsafe fn adapt_globals(lua: *mut ffi::lua_State, globals: c_int) {
+    // SAFETY: as the caller promised.
+    unsafe {
+        ffi::lua_getfield(lua, globals, c"table".as_ptr());
+        ffi::lua_getfield(lua, -1, c"unpack".as_ptr());
+        ffi::lua_setfield(lua, globals, c"unpack".as_ptr());
+        ffi::lua_getfield(lua, globals, c"load".as_ptr());
+        ffi::lua_setfield(lua, globals, c"loadstring".as_ptr());
+        ffi::lua_pushcclosure(lua, assert_51, 0);
+        ffi::lua_setfield(lua, globals, c"assert".as_ptr());
+        ffi::lua_settop(lua, globals);
+    }
+}
+
+const MATH_51: [&CStr; 7] = [
+    c"cosh", c"sinh", c"tanh", c"pow", c"frexp", c"ldexp", c"log10",
+];
+
+const TABLE_51: [(&CStr, ffi::lua_CFunction); 4] = [
+    (c"getn", getn),
+    (c"maxn", maxn),
+    (c"foreach", foreach),
+    (c"foreachi", foreachi),
+];
+
+unsafe fn alias(lua: *mut ffi::lua_State, name: &CStr, also: &CStr) {
+    // SAFETY: as `adapt_library` demands.
+    unsafe {
+        ffi::lua_getfield(lua, -1, name.as_ptr());
+        ffi::lua_setfield(lua, -2, also.as_ptr());
+    }
+}
+
+unsafe extern "C-unwind" fn assert_51(lua: *mut ffi::lua_State) -> c_int {
+    // SAFETY: called by Lua; nothing with a destructor is alive.
+    unsafe {
+        ffi::luaL_checkany(lua, 1);
+        if ffi::lua_toboolean(lua, 1) != 0 {
+            return ffi::lua_gettop(lua);
+        }
+        let message = ffi::luaL_optlstring(lua, 2, c"assertion failed!".as_ptr(), ptr::null_mut());
+        ffi::luaL_error(lua, c"%s".as_ptr(), message)
+    }
+}
+
+unsafe extern "C-unwind" fn getn(lua: *mut ffi::lua_State) -> c_int {
+    // SAFETY: called by Lua; nothing with a destructor is alive.
+    unsafe {
+        ffi::luaL_checktype(lua, 1, ffi::LUA_TTABLE);
+        ffi::lua_pushinteger(lua, ffi::lua_rawlen(lua, 1) as i64);
+    }
+    1
+}
+
+unsafe extern "C-unwind" fn maxn(lua: *mut ffi::lua_State) -> c_int {
+    // SAFETY: called by Lua; nothing with a destructor is alive.
+    unsafe {
+        ffi::luaL_checktype(lua, 1, ffi::LUA_TTABLE);
+        let mut highest: f64 = 0.0;
+        ffi::lua_pushnil(lua);
+        while ffi::lua_next(lua, 1) != 0 {
+            ffi::lua_settop(lua, -2);
+            if ffi::lua_type(lua, -1) == ffi::LUA_TNUMBER {
+                highest = highest.max(ffi::lua_tonumberx(lua, -1, ptr::null_mut()));
+            }
+        }
+        if highest.fract() == 0.0 && highest.abs() < i64::MAX as f64 {
+            ffi::lua_pushinteger(lua, highest as i64);
+        } else {
+            ffi::lua_pushnumber(lua, highest);
+        }
+    }
+    1
+}
+
+unsafe extern "C-unwind" fn foreach(lua: *mut ffi::lua_State) -> c_int {
+    // SAFETY: called by Lua; nothing with a destructor is alive.
+    unsafe {
+        ffi::luaL_checktype(lua, 1, ffi::LUA_TTABLE);
+        ffi::luaL_checktype(lua, 2, ffi::LUA_TFUNCTION);
+        ffi::lua_pushnil(lua);
+        while ffi::lua_next(lua, 1) != 0 {
+            ffi::lua_pushvalue(lua, 2);
+            ffi::lua_pushvalue(lua, -3);
+            ffi::lua_pushvalue(lua, -3);
+            ffi::lua_callk(lua, 2, 1, 0, None);
+            if ffi::lua_type(lua, -1) != ffi::LUA_TNIL {
+                return 1;
+            }
+            ffi::lua_settop(lua, -3);
+        }
+    }
+    0
+}
+
+unsafe extern "C-unwind" fn foreachi(lua: *mut ffi::lua_State) -> c_int {
+    // SAFETY: called by Lua; nothing with a destructor is alive.
+    unsafe {
+        ffi::luaL_checktype(lua, 1, ffi::LUA_TTABLE);
+        ffi::luaL_checktype(lua, 2, ffi::LUA_TFUNCTION);
+        for index in 1..=ffi::lua_rawlen(lua, 1) as i64 {
+            ffi::lua_pushvalue(lua, 2);
+            ffi::lua_pushinteger(lua, index);
+            ffi::lua_rawgeti(lua, 1, index);
+            ffi::lua_callk(lua, 2, 1, 0, None);
+            if ffi::lua_type(lua, -1) != ffi::LUA_TNIL {
+                return 1;
+            }
+            ffi::lua_settop(lua, -2);
+        }
+    }
+    0
+}

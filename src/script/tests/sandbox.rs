@@ -1,0 +1,165 @@
+//! Nothing leads out of the sandbox, and nothing stays in it.
+
+use super::*;
+
+/// Each one tries to leave something behind, or to reach what it should not.
+const TRICKS: &[&str] = &[
+    "_G.x = 1",
+    "rawset(_G, 'x', 1)",
+    "_ENV.x = 1",
+    "_ENV = {x = 1, KEYS = KEYS}; x = 2",
+    "local _ENV = {}; x = 1",
+    "load('x = 1')()",
+    "load('x = 1', 'c', 't', _G)()",
+    "load('x = 1', 'c', 't', {})()",
+    "setmetatable(_G, {__index = function() return 1 end})",
+    "setmetatable(_G, nil)",
+    "getmetatable(_G).__index = function() return 1 end",
+    "getmetatable(string).__index.x = 1",
+    "getmetatable('').__index.x = 1",
+    "getmetatable('').__index = {x = 1}",
+    "getmetatable('').__add = function() return 1 end",
+    "setmetatable('', {})",
+    "string.x = 1",
+    "string.format = nil",
+    "rawset(string, 'x', 1)",
+    "table.insert(table, 'x')",
+    "table.move({1, 2}, 1, 2, 1, string)",
+    "table.remove(redis)",
+    "table.sort(redis)",
+    "for name, f in pairs(string) do string[name] = nil end",
+    "for name in pairs(_G) do _G[name] = nil end",
+    "local f, t = pairs(string); t.x = 1",
+    "local f, t = pairs(string); rawset(t, 'x', 1)",
+    "redis.call = nil",
+    "redis.x = 1",
+    "KEYS.x = 1; ARGV.x = 1",
+    "setmetatable(KEYS, {__index = function() return 1 end})",
+    "setmetatable({}, {__gc = function() redis.call('SET', 'gc', 'ran') end}); for i = 1, 1e5 do local t = {} end",
+    "local t <close> = setmetatable({}, {__close = function() redis.call('SET', 'closed', '1') end}); error('x')",
+    "setmetatable(getmetatable(''), {})",
+    "math.randomseed(42); math.random()",
+    "math.pi = 3",
+    "redis.setresp(3)",
+    "next, pairs, ipairs = nil",
+    "utf8.char = nil",
+    "local function f() return f() end; f = nil; f()",
+    "local function f() return 1 + f() end; f()",
+    "error(setmetatable({}, {__tostring = function() x = 1 end}))",
+    "for k in next, string do string[k] = 1 end",
+    "_VERSION = 'x'",
+    "_G._G = nil",
+];
+
+#[test]
+fn no_trick_is_seen_by_the_next_script() {
+    let probe = "
+        local seen = {}
+        for _, name in ipairs({'x', 'f', 't'}) do seen[#seen + 1] = tostring(rawget(_G, name)) end
+        for _, t in ipairs({string, table, math, utf8, redis, KEYS, ARGV}) do seen[#seen + 1] = tostring(t.x) end
+        for name, v in pairs(string) do seen[#seen + 1] = type(v) end
+        seen[#seen + 1] = ('%d'):format(7) .. tostring(('').x) .. type(redis.call) .. _VERSION
+        seen[#seen + 1] = tostring(math.random(1000000)) .. tostring(math.pi) .. tostring(next({})) .. tostring(_G._G == _G)
+        seen[#seen + 1] = tostring(pcall(function() return '' + '' end)) .. type(redis.call('GET', 'no'))
+        seen[#seen + 1] = tostring(getmetatable(KEYS)) .. #KEYS .. #ARGV
+        return table.concat(seen, ' ')";
+    for dialect in [Dialect::Aikv, Dialect::Redis] {
+        let mut bench = Bench::new(dialect);
+        let clean = bench.value(probe);
+        for trick in TRICKS {
+            let _ = bench.run(trick);
+            assert_eq!(bench.value(probe), clean, "{dialect:?}: {trick}");
+            let _ = bench.run(trick);
+            assert_eq!(
+                bench.value("return pcall(function() return x end)"),
+                bench.value("return false == true")
+            );
+        }
+        assert!(bench.host.strings.is_empty(), "code ran after its script");
+    }
+}
+
+#[test]
+fn a_script_that_assigned_env_starts_afresh() {
+    let mut bench = Bench::new(Dialect::Aikv);
+    let body = "local first = tostring; _ENV = {}; return first(1)";
+    assert_eq!(bench.value(body), bulk("1"));
+    assert_eq!(bench.value(body), bulk("1"));
+}
+
+#[test]
+fn what_is_dangerous_is_absent() {
+    let names = [
+        "io",
+        "os",
+        "debug",
+        "package",
+        "require",
+        "dofile",
+        "loadfile",
+        "print",
+        "collectgarbage",
+        "coroutine",
+        "module",
+        "setfenv",
+        "getfenv",
+        "newproxy",
+        "gcinfo",
+        "warn",
+    ];
+    for dialect in [Dialect::Aikv, Dialect::Redis] {
+        let mut bench = Bench::new(dialect);
+        for name in names {
+            let text = format!(
+                "ERR user_script:1: Script attempted to access nonexistent global variable '{name}' [@user_script:1.]"
+            );
+            assert_eq!(bench.error(&format!("return {name}")), text);
+        }
+        assert_eq!(bench.value("return type(string.dump)"), bulk("nil"));
+        assert_eq!(
+            bench.value("return type(load('\\27Lua', 'c', 'b'))"),
+            bulk("nil")
+        );
+        assert_eq!(bench.value("return load('return 1 + 1')()"), int(2));
+        assert_eq!(
+            bench.value("return load(function() return nil end) ~= nil"),
+            int(1)
+        );
+        assert_eq!(
+            bench.value("return load('return a', 'c', 't', {a = 5})()"),
+            int(5)
+        );
+    }
+}
+
+#[test]
+fn libraries_can_be_listed() {
+    let mut bench = Bench::new(Dialect::Aikv);
+    let body = "local n = {} for name in pairs(utf8) do n[#n + 1] = name end table.sort(n) return table.concat(n, ',')";
+    assert_eq!(
+        bench.value(body),
+        bulk("char,charpattern,codepoint,codes,len,offset")
+    );
+    assert_eq!(bench.value("return rawget(_G, 'redis') == redis"), int(1));
+}
+
+#[test]
+fn chance_is_the_seed() {
+    let mut bench = Bench::new(Dialect::Aikv);
+    let body = "return {math.random(100000), math.random(5, 6), math.random(0)}";
+    assert_eq!(bench.value(body), bench.value(body));
+    let script = Arc::new(Script::new(b"return math.random(1 << 40)").unwrap());
+    let mut with_seed = |seed| {
+        let vm = bench.pool.take(Dialect::Aikv).unwrap();
+        let mut run = ScriptRun::start(vm, Arc::clone(&script), &[], &[], seed).unwrap();
+        let mut out = Recorder::new(Protocol::Resp2);
+        assert_eq!(run.resume(&mut bench.host, &mut out), Step::Done);
+        out.into_value()
+    };
+    assert_eq!(with_seed(5), with_seed(5));
+    assert_ne!(with_seed(5), with_seed(6));
+    assert_eq!(
+        bench.error("math.random(2, 1)"),
+        "ERR user_script:1: bad argument #2 to 'random' (interval is empty) [@user_script:1.]"
+    );
+}
