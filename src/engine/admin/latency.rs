@@ -1,11 +1,15 @@
 //! LATENCY: what was slow by event, and how long each command takes.
 
 use super::{ADMIN, error, help, help_spec, text};
+use crate::base::clock;
 use crate::command::{Command, Error, Flags, Group, Spec};
 use crate::config::Opt;
 use crate::engine::registry::{EngineCtx, EngineHandler, Entry};
+use crate::engine::shared::Shared;
 use crate::engine::worker::Flow;
 use crate::observe::CommandTotals;
+use crate::observe::latency::{Sample, event};
+use std::time::Duration;
 
 pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
     Spec::new("latency", -2, Group::Server, Flags::empty()).docs(
@@ -71,6 +75,20 @@ const fn sub(
 ) -> Command<EngineHandler> {
     let spec = Spec::new(name, arity, Group::Server, ADMIN).tips(REPORT);
     Command::new(spec.docs(since, "O(1)", summary), run)
+}
+
+/// Keeps the latency of a command for LATENCY, if it reaches the threshold.
+pub fn note_latency(shared: &Shared, spec: &Spec, threshold_ms: i64, took: Duration) {
+    let name = if spec.flags.contains(Flags::FAST) {
+        event::FAST_COMMAND
+    } else {
+        event::COMMAND
+    };
+    let sample = Sample {
+        unix_time_s: (clock::unix_ms() / 1000) as u64,
+        latency_ms: took.as_millis() as u64,
+    };
+    shared.observer.latency.note(name, sample, threshold_ms);
 }
 
 fn latest(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {

@@ -180,17 +180,17 @@ fn doctor(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
         report.push_str("So little memory is in use that there is nothing to find.\n");
     } else {
         if ratio(memory.peak, memory.allocated) > PEAK_RATIO_MAX {
-            let _ = write!(
+            let _ = writeln!(
                 report,
-                "- The peak was {}, now {} are in use: what is resident may come from then. MEMORY PURGE gives it back.\n",
+                "- The peak was {}, now {} are in use: what is resident may come from then. MEMORY PURGE gives it back.",
                 human_size(memory.peak),
                 human_size(memory.allocated)
             );
         }
         if ratio(memory.active, memory.allocated) > FRAGMENTATION_RATIO_MAX {
-            let _ = write!(
+            let _ = writeln!(
                 report,
-                "- {} of pages hold only {}: values of many sizes came and went. A restart packs them again.\n",
+                "- {} of pages hold only {}: values of many sizes came and went. A restart packs them again.",
                 human_size(memory.active),
                 human_size(memory.allocated)
             );

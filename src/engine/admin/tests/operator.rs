@@ -1,5 +1,6 @@
 use crate::engine::testing::Server;
 use crate::engine::{Flow, Message};
+use crate::resp::Args;
 use std::time::Duration;
 
 #[test]
@@ -64,11 +65,7 @@ fn saving_waits_for_the_disk() {
     let worker = &mut server.workers[0];
     let (mut out, request) = (Vec::new(), [b"SAVE".as_slice()]);
     worker.begin_pass();
-    worker.command(
-        &mut client,
-        crate::resp::Args::from_slices(&request),
-        &mut out,
-    );
+    worker.command(&mut client, Args::from_slices(&request), &mut out);
     let barrier = worker.end_pass().expect("a healthy journal");
     // The sync thread may have been there first.
     assert!(barrier == Some(appended) || journal.synced() >= appended);
@@ -121,7 +118,7 @@ fn an_untouched_key_stays_idle() {
         let mut out = Vec::new();
         for request in [&[b"GET".as_slice(), b"a"][..], &[b"DEBUG", b"OBJECT", b"a"]] {
             out.clear();
-            server.workers[0].command(client, crate::resp::Args::from_slices(request), &mut out);
+            server.workers[0].command(client, Args::from_slices(request), &mut out);
         }
         String::from_utf8_lossy(&out).into_owned()
     };
@@ -231,5 +228,37 @@ fn a_setting_is_changed_for_good_or_not_at_all() {
     assert_eq!(
         server.reply(&mut client, "CONFIG GET timeout"),
         "*2\r\n$7\r\ntimeout\r\n$1\r\n0\r\n"
+    );
+}
+
+#[test]
+fn slow_commands_enter_the_latency_history() {
+    let mut server = Server::start(1, &[("latency-monitor-threshold", "10")]);
+    let mut client = server.connect(0);
+    let registry = &server.shared.registry;
+    for (name, took_ms) in [("get", 30), ("set", 9), ("set", 12)] {
+        let entry = registry.get(name.as_bytes()).expect("a command");
+        let args = Args::from_slices(&[b"x"]);
+        server.workers[0].note_duration(entry, &client, &args, Duration::from_millis(took_ms));
+    }
+    let latest = server.reply(&mut client, "LATENCY LATEST");
+    assert!(
+        latest.starts_with("*2\r\n*4\r\n$7\r\ncommand\r\n:"),
+        "{latest}"
+    );
+    assert!(
+        latest.contains("\r\n:12\r\n:12\r\n*4\r\n$12\r\nfast-command\r\n:"),
+        "{latest}"
+    );
+    let graph = server.reply(&mut client, "LATENCY GRAPH fast-command");
+    assert!(
+        graph.contains("fast-command - high 30 ms, low 30 ms (all time high 30 ms)\n"),
+        "{graph}"
+    );
+    assert_eq!(server.reply(&mut client, "LATENCY RESET command"), ":1\r\n");
+    assert!(
+        server
+            .reply(&mut client, "LATENCY HISTORY fast-command")
+            .starts_with("*1\r\n*2\r\n:")
     );
 }
