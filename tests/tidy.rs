@@ -588,6 +588,8 @@ fn io_errors_are_handled() {
 fn generated_pages_are_up_to_date() {
     let page = root().join("docs/configuration.md");
     assert_none(&check_generated(&page, &aikv::config::docs::markdown()));
+    let commands = aikv::engine::docs::markdown(&aikv::engine::registry::Registry::new());
+    assert_none(&check_generated(&root().join("docs/commands.md"), &commands));
     if std::env::var_os("AIKV_BLESS").is_none() {
         assert_eq!(check_generated(&page, "something else").len(), 1);
     }

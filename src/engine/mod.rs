@@ -32,7 +32,7 @@ mod waiting;
 mod work;
 mod worker;
 
-pub use admin::REDIS_VERSION;
+pub use admin::{REDIS_VERSION, docs};
 pub use client::{Client, ClientFlags, ClientInfo, Clients, Peer};
 pub use message::Message;
 pub use running::Running;

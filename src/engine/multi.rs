@@ -25,7 +25,7 @@ pub static COMMANDS: &[Command<Run>] = &[
             Group::Transactions,
             TRANSACTION.union(Flags::FAST).union(Flags::ALLOW_BUSY),
         )
-        .docs("1.2.0", "O(1)", "Starts a transaction."),
+        .docs("1.2.0", "O(1)", "Mark the start of a transaction block"),
         Run::Engine(multi),
     ),
     Command::new(
@@ -38,7 +38,7 @@ pub static COMMANDS: &[Command<Run>] = &[
         .docs(
             "1.2.0",
             "Depends on commands in the transaction",
-            "Executes all commands in a transaction.",
+            "Execute all commands issued after MULTI",
         ),
         Run::Exec,
     ),
@@ -52,7 +52,7 @@ pub static COMMANDS: &[Command<Run>] = &[
         .docs(
             "2.0.0",
             "O(N), when N is the number of queued commands",
-            "Discards a transaction.",
+            "Discard all commands issued after MULTI",
         ),
         Run::Engine(discard),
     ),
@@ -67,7 +67,7 @@ pub static COMMANDS: &[Command<Run>] = &[
         .docs(
             "2.2.0",
             "O(1) for every key.",
-            "Monitors changes to keys to determine the execution of a transaction.",
+            "Watch the given keys to determine execution of the MULTI/EXEC block",
         ),
         Run::Engine(watch),
     ),
@@ -81,7 +81,7 @@ pub static COMMANDS: &[Command<Run>] = &[
         .docs(
             "2.2.0",
             "O(1)",
-            "Forgets about watched keys of a transaction.",
+            "Forget about all watched keys",
         ),
         Run::Engine(unwatch),
     ),

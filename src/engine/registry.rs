@@ -58,6 +58,7 @@ impl Registry {
         let data = command::families().map(|c| entry(c, &mut specs, Run::Data));
         let mut entries: Vec<Entry> = data.collect();
         entries.extend(admin::families().map(|c| entry(c, &mut specs, Run::Engine)));
+        entries.extend(admin::mixed_families().map(|c| entry(c, &mut specs, |run| run)));
         entries.extend(
             script_run::COMMANDS
                 .iter()

@@ -9,6 +9,7 @@ use crate::base::clock;
 use crate::config::Opt;
 use crate::observe::ShardStats;
 use crate::keyspace::{Txn, TxnBuffers};
+use crate::observe::allocator;
 use aidb::{Durability, Sequence};
 use std::time::{Duration, Instant};
 
@@ -215,6 +216,9 @@ impl Worker {
         self.read_settings();
         self.expire_cycle();
         self.shared.gate.leave(self.shard);
+        if self.shard == 0 {
+            allocator::sample();
+        }
     }
 
     /// Ends the waits of clients that wait for what a slow script holds. Returns their tokens with the connections.

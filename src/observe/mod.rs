@@ -8,6 +8,7 @@
 //!
 //! Depends on `base` only: the names of commands and the options come from the caller.
 
+pub mod allocator;
 pub mod counters;
 pub mod errors;
 pub mod info;

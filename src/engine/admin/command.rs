@@ -1,9 +1,9 @@
 //! COMMAND: the table of commands as clients ask for it.
 
 use super::{ANYTIME, help, help_spec, is};
-use crate::base::glob;
+use crate::base::glob::{self, Case};
 use crate::command::{Begin, Command, Error, Find, Flags, Group, KeySpec, Spec};
-use crate::engine::registry::{EngineCtx, EngineHandler, Entry, Registry, Run};
+use crate::engine::registry::{EngineCtx, EngineHandler, Entry, Registry};
 use crate::engine::worker::Flow;
 use crate::resp::Reply;
 
@@ -13,7 +13,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command {
         -1,
         "2.8.13",
         "O(N) where N is the total number of Redis commands",
-        "Returns detailed information about all commands.",
+        "Get array of Redis command details",
     )
     .tips(UNORDERED),
     run: Some(info_all),
@@ -27,7 +27,7 @@ static SUBCOMMANDS: &[Command<EngineHandler>] = &[
             2,
             "2.8.13",
             "O(1)",
-            "Returns a count of commands.",
+            "Get total number of Redis commands",
         ),
         count,
     ),
@@ -37,7 +37,7 @@ static SUBCOMMANDS: &[Command<EngineHandler>] = &[
             -2,
             "2.8.13",
             PER_COMMAND,
-            "Returns information about one, multiple or all commands.",
+            "Get array of specific Redis command details, or all when no argument is given.",
         )
         .tips(UNORDERED),
         info,
@@ -48,7 +48,7 @@ static SUBCOMMANDS: &[Command<EngineHandler>] = &[
             -2,
             "7.0.0",
             PER_COMMAND,
-            "Returns documentary information about one, multiple or all commands.",
+            "Get array of specific Redis command documentation",
         )
         .tips(UNORDERED),
         docs,
@@ -59,7 +59,7 @@ static SUBCOMMANDS: &[Command<EngineHandler>] = &[
             -2,
             "7.0.0",
             "O(N) where N is the total number of Redis commands",
-            "Returns a list of command names.",
+            "Get an array of Redis command names",
         )
         .tips(UNORDERED),
         list,
@@ -70,7 +70,7 @@ static SUBCOMMANDS: &[Command<EngineHandler>] = &[
             -4,
             "2.8.13",
             "O(N) where N is the number of arguments to the command",
-            "Extracts the key names from an arbitrary command.",
+            "Extract keys given a full Redis command",
         ),
         super::command_keys::getkeys,
     ),
@@ -80,7 +80,7 @@ static SUBCOMMANDS: &[Command<EngineHandler>] = &[
             -4,
             "7.0.0",
             "O(N) where N is the number of arguments to the command",
-            "Extracts the key names and access flags for an arbitrary command.",
+            "Extract keys and access flags given a full Redis command",
         ),
         super::command_keys::getkeysandflags,
     ),
@@ -140,7 +140,7 @@ fn info(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     for name in names.iter() {
         match lookup(&ctx.worker.shared.registry, name) {
             Some(entry) => put_info(ctx.reply, entry),
-            None => ctx.reply.null_array(),
+            None => ctx.reply.null(),
         }
     }
     Ok(Flow::Done)
@@ -157,7 +157,7 @@ fn put_info(reply: &mut dyn Reply, entry: &Entry) {
     for position in [first, last, step] {
         reply.integer(position);
     }
-    put_words(reply, &categories(entry));
+    put_words(reply, &categories(entry.spec));
     reply.set(spec.tips.len());
     for tip in spec.tips {
         reply.bulk(tip.as_bytes());
@@ -234,12 +234,9 @@ const CATEGORIES: [&str; 21] = [
     "@scripting",
 ];
 
-/// The ACL categories of a command. A container is in none but that of slow commands: it never runs.
-fn categories(entry: &Entry) -> Vec<&'static str> {
-    let mut all = entry.spec.acl_categories();
-    if matches!(entry.run, Run::Container) {
-        all.retain(|name| *name == "@slow");
-    }
+/// The ACL categories of a command.
+fn categories(spec: &Spec) -> Vec<&'static str> {
+    let mut all = spec.acl_categories();
     all.sort_by_key(|name| CATEGORIES.iter().position(|known| known == name));
     all
 }
@@ -343,9 +340,11 @@ impl NameFilter<'_> {
         match self {
             Self::None => true,
             Self::Module => false,
-            Self::Category(name) => categories(entry).iter().any(|known| is(name, &known[1..])),
+            Self::Category(name) => categories(entry.spec)
+                .iter()
+                .any(|known| is(name, &known[1..])),
             Self::Pattern(pattern) => {
-                glob::matches(pattern, entry.spec.name.as_bytes(), glob::Case::Ignored)
+                glob::matches(pattern, entry.spec.name.as_bytes(), Case::Ignored)
             }
         }
     }

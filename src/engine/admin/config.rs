@@ -10,14 +10,14 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
     Spec::new("config", -2, Group::Server, Flags::empty()).docs(
         "2.0.0",
         "Depends on subcommand.",
-        "A container for server configuration commands.",
+        "A container for server configuration commands",
     ),
     &[
         Command::new(
             Spec::new("config|get", -3, Group::Server, ADMIN).docs(
                 "2.0.0",
                 "O(N) when N is the number of configuration parameters provided",
-                "Returns the effective values of configuration parameters.",
+                "Get the values of configuration parameters",
             ),
             get,
         ),
@@ -26,7 +26,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
                 .docs(
                     "2.0.0",
                     "O(N) when N is the number of configuration parameters provided",
-                    "Sets configuration parameters in-flight.",
+                    "Set configuration parameters to the given values",
                 )
                 .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
             set,
@@ -35,7 +35,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
             Spec::new("config|resetstat", 2, Group::Server, ADMIN).docs(
                 "2.0.0",
                 "O(1)",
-                "Resets the server's statistics.",
+                "Reset the stats returned by INFO",
             ),
             resetstat,
         ),
@@ -43,7 +43,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
             Spec::new("config|rewrite", 2, Group::Server, ADMIN).docs(
                 "2.8.0",
                 "O(1)",
-                "Persists the effective configuration to file.",
+                "Rewrite the configuration file with the in memory configuration",
             ),
             rewrite,
         ),

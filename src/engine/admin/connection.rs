@@ -19,7 +19,7 @@ const DOOR: Flags = SESSION
 pub static COMMANDS: &[Command<EngineHandler>] = &[
     Command::new(
         Spec::new("ping", -1, Group::Connection, Flags::FAST)
-            .docs("1.0.0", "O(1)", "Returns the server's liveliness response.")
+            .docs("1.0.0", "O(1)", "Ping the server")
             .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
         ping,
     ),
@@ -27,7 +27,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[
         Spec::new("echo", 2, Group::Connection, ANYTIME_FAST).docs(
             "1.0.0",
             "O(1)",
-            "Returns the given string.",
+            "Echo the given string",
         ),
         echo,
     ),
@@ -35,7 +35,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[
         Spec::new("select", 2, Group::Connection, ANYTIME_FAST).docs(
             "1.0.0",
             "O(1)",
-            "Changes the selected database.",
+            "Change the selected database for the current connection",
         ),
         select,
     ),
@@ -43,7 +43,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[
         Spec::new("hello", -1, Group::Connection, DOOR).docs(
             "6.0.0",
             "O(1)",
-            "Handshakes with the server.",
+            "Handshake with Redis",
         ),
         hello,
     ),
@@ -51,7 +51,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[
         Spec::new("auth", -2, Group::Connection, DOOR).docs(
             "1.0.0",
             "O(N) where N is the number of passwords defined for the user",
-            "Authenticates the connection.",
+            "Authenticate to the server",
         ),
         auth,
     ),
@@ -59,7 +59,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[
         Spec::new("quit", -1, Group::Connection, DOOR).docs(
             "1.0.0",
             "O(1)",
-            "Closes the connection.",
+            "Close the connection",
         ),
         quit,
     ),
@@ -67,7 +67,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[
         Spec::new("reset", 1, Group::Connection, DOOR).docs(
             "6.2.0",
             "O(1)",
-            "Resets the connection.",
+            "Reset the connection",
         ),
         reset,
     ),
@@ -75,7 +75,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[
         Spec::new("readonly", 1, Group::Connection, ANYTIME_FAST).docs(
             "3.0.0",
             "O(1)",
-            "Enables read-only queries for a connection to a cluster replica node.",
+            "Enables read queries for a connection to a cluster replica node",
         ),
         no_cluster,
     ),
@@ -83,7 +83,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[
         Spec::new("readwrite", 1, Group::Connection, ANYTIME_FAST).docs(
             "3.0.0",
             "O(1)",
-            "Enables read-write queries for a connection to a cluster replica node.",
+            "Disables read queries for a connection to a cluster replica node",
         ),
         no_cluster,
     ),
@@ -109,9 +109,12 @@ fn echo(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
 }
 
 fn select(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
-    let db = parse_i64(ctx.args.get(1))
-        .filter(|db| i32::try_from(*db).is_ok())
-        .ok_or(Error::NotInteger)?;
+    let db = parse_i64(ctx.args.get(1)).ok_or(Error::NotInteger)?;
+    if i32::try_from(db).is_err() {
+        return Err(Error::text(
+            "ERR value is out of range, value must between -2147483648 and 2147483647",
+        ));
+    }
     let databases = ctx.worker.shared.keyspace.databases();
     match usize::try_from(db) {
         Ok(db) if db < databases => ctx.client.select(db),

@@ -9,16 +9,30 @@
 //!
 //! [`Message`]: super::Message
 
+#![allow(
+    clippy::unnecessary_wraps,
+    reason = "all handlers have one signature, also those that cannot fail"
+)]
+
 mod client;
 mod client_filter;
 mod command;
 mod command_keys;
 mod config;
 mod connection;
+mod debug;
+pub mod docs;
+mod info;
+mod latency;
+mod latency_graph;
+mod memory;
 mod monitor;
+mod script;
+mod server;
+mod slowlog;
 mod wait;
 
-use super::registry::{EngineCtx, EngineHandler};
+use super::registry::{EngineCtx, EngineHandler, Run};
 use super::worker::Flow;
 use crate::command::{Command, Error, Flags, Group, Spec};
 
@@ -34,11 +48,21 @@ pub fn families() -> impl Iterator<Item = &'static Command<EngineHandler>> {
         client::COMMANDS,
         command::COMMANDS,
         config::COMMANDS,
+        info::COMMANDS,
+        latency::COMMANDS,
         monitor::COMMANDS,
+        script::COMMANDS,
+        server::COMMANDS,
+        slowlog::COMMANDS,
         wait::COMMANDS,
     ]
     .into_iter()
     .flatten()
+}
+
+/// The families that also hold data commands.
+pub fn mixed_families() -> impl Iterator<Item = &'static Command<Run>> {
+    [debug::COMMANDS, memory::COMMANDS].into_iter().flatten()
 }
 
 /// The flags that the families share.
@@ -52,14 +76,14 @@ const fn help_spec(name: &'static str, group: Group, since: &'static str) -> Spe
     Spec::new(name, 2, group, ANYTIME).docs(
         since,
         "O(1)",
-        "Returns helpful text about the different subcommands.",
+        "Show helpful text about the different subcommands",
     )
 }
 
 /// Answers HELP as Redis lays it out.
 fn help(ctx: &mut EngineCtx<'_>, command: &str, lines: &[&str]) -> Result<Flow, Error> {
     let first = format!("{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
-    let last = ["HELP", "    Print this help."];
+    let last = ["HELP", "    Prints this help."];
     ctx.reply.array(1 + lines.len() + last.len());
     ctx.reply.simple(&first);
     for line in lines.iter().chain(&last) {

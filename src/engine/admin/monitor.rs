@@ -18,7 +18,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::new(
     Spec::new("monitor", 1, Group::Server, ADMIN).docs(
         "1.0.0",
         "",
-        "Listens for all requests received by the server in real-time.",
+        "Listen for all requests received by the server in real time",
     ),
     monitor,
 )];

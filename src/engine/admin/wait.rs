@@ -14,7 +14,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::new(
         .docs(
             "3.0.0",
             "O(1)",
-            "Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.",
+            "Wait for the synchronous replication of all the write commands sent in the context of the current connection",
         )
         .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
     wait,

@@ -1,3 +1,8 @@
 //! The commands of this folder against a server without sockets.
+//!
+//! - `session`, `operator`: what a client and what an operator see, reply by reply
+//! - `oracle`: the same requests to redis-server; differences are listed with their reasons
 
+mod operator;
+mod oracle;
 mod session;

@@ -1,0 +1,191 @@
+//! Against redis-server: what the commands say of themselves, and every reply that does not depend on time or place.
+
+#[allow(
+    clippy::duplicate_mod,
+    reason = "each module that compares with redis-server has its own copy of the helpers"
+)]
+#[path = "../../../../tests/common/mod.rs"]
+mod common;
+
+use crate::engine::Client;
+use crate::engine::registry::{Entry, Run};
+use crate::engine::testing::Server;
+use common::redis::RedisServer;
+use common::resp::{Answer, Client as RedisClient, Reply};
+
+/// Declarations that differ, and why.
+const DECLARED_OTHERWISE: &[(&str, &str)] = &[
+    (
+        "wait",
+        "its group, generic, would put it in @keyspace, where Redis does not have it",
+    ),
+    ("readonly", "there is no cluster, so no group for it"),
+    ("readwrite", "there is no cluster, so no group for it"),
+    (
+        "debug",
+        "a container here, so that the key of OBJECT is admitted",
+    ),
+];
+
+#[test]
+fn commands_are_declared_as_in_redis() {
+    let (redis, mut ours) = (RedisServer::start(), Ours::start());
+    let mut redis = redis.client();
+    redis.call(&["HELLO", "3"]);
+    ours.line("HELLO 3");
+    let registry = &ours.server.shared.registry;
+    let all = registry
+        .entries()
+        .iter()
+        .flat_map(|e| std::iter::once(e).chain(&e.subcommands));
+    let mut compared = 0;
+    let mut differences = Vec::new();
+    for entry in all.collect::<Vec<_>>() {
+        let name = entry.spec.name;
+        let request = ["COMMAND", "INFO", name];
+        let (theirs, own) = (redis.call(&request).reply, ours.call(&request).reply);
+        if theirs == Reply::Array(vec![Reply::Null]) {
+            continue;
+        }
+        compared += 1;
+        if declaration(theirs, entry) != declaration(own, entry) {
+            differences.push(format!(
+                "{name}: COMMAND INFO\n{:?}\n{:?}",
+                redis.call(&request).reply,
+                ours.call(&request).reply
+            ));
+        }
+        let request = ["COMMAND", "DOCS", name];
+        let (theirs, own) = (
+            texts(&redis.call(&request).reply),
+            texts(&ours.call(&request).reply),
+        );
+        if theirs != own && !DECLARED_OTHERWISE.iter().any(|(other, _)| name == *other) {
+            differences.push(format!("{name}: COMMAND DOCS\n{theirs:?}\n{own:?}"));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n\n"));
+    assert!(compared > 60, "only {compared} commands were found in both");
+}
+
+/// COMMAND INFO without what may differ: the subcommands (asked for one by one), tips of data commands, notes on keys.
+fn declaration(reply: Reply, entry: &Entry) -> Vec<Reply> {
+    const TIPS: usize = 7;
+    const KEYS: usize = 8;
+    const SUBCOMMANDS: usize = 9;
+    let Reply::Array(mut rows) = reply else {
+        panic!("COMMAND INFO answers with rows")
+    };
+    let Some(Reply::Array(mut fields)) = rows.pop() else {
+        panic!("a row has fields")
+    };
+    fields.truncate(SUBCOMMANDS);
+    if matches!(entry.run, Run::Data(_)) {
+        fields[TIPS] = Reply::Null;
+    }
+    if let Reply::Set(keys) = &mut fields[KEYS] {
+        keys.iter_mut().for_each(leave_out_notes);
+    }
+    fields
+}
+
+fn leave_out_notes(keys: &mut Reply) {
+    let Reply::Map(fields) = keys else {
+        panic!("keys are told by a map")
+    };
+    if fields[0] == Reply::Bulk(b"notes".to_vec()) {
+        fields.drain(..2);
+    }
+}
+
+/// The texts of COMMAND DOCS; the final period is missing in some of Redis's.
+fn texts(reply: &Reply) -> Vec<(String, String)> {
+    let Reply::Map(rows) = reply else {
+        panic!("COMMAND DOCS answers with a map: {reply:?}")
+    };
+    let Some(Reply::Map(fields)) = rows.get(1) else {
+        panic!("a command has texts: {reply:?}")
+    };
+    let shown = |reply: &Reply| match reply {
+        Reply::Bulk(bytes) => String::from_utf8_lossy(bytes)
+            .trim_end_matches('.')
+            .to_owned(),
+        other => format!("{other:?}"),
+    };
+    let wanted = ["summary", "since", "group", "complexity"];
+    let fields = fields
+        .chunks(2)
+        .map(|pair| (shown(&pair[0]), shown(&pair[1])));
+    fields
+        .filter(|(name, _)| wanted.contains(&name.as_str()))
+        .collect()
+}
+
+/// Replies that differ, and why.
+const ANSWERED_OTHERWISE: &[(&str, &str)] = &[
+    ("DEBUG FOO", "DEBUG is a container here"),
+    ("LATENCY DOCTOR", "the advice is for this server"),
+    ("MEMORY DOCTOR", "the advice is for this server"),
+    ("DEBUG PROTOCOL x", "there are no attributes in replies"),
+];
+
+/// Lines whose replies are the same wherever and whenever they are run.
+const LINES: &str = include_str!("lines.txt");
+
+#[test]
+fn replies_are_those_of_redis() {
+    for protocol in ["HELLO 2", "HELLO 3"] {
+        let (redis, mut ours) = (RedisServer::start(), Ours::start());
+        let mut redis = redis.client();
+        redis.call(&protocol.split(' ').collect::<Vec<_>>());
+        ours.line(protocol);
+        let mut differences = Vec::new();
+        for line in LINES
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        {
+            let (theirs, own) = (ask(&mut redis, line), ours.line(line));
+            let known = ANSWERED_OTHERWISE.iter().any(|(other, _)| line == *other);
+            if (theirs == own) == known {
+                differences.push(format!("{line}\n  redis {theirs}\n  ours  {own}"));
+            }
+        }
+        assert!(
+            differences.is_empty(),
+            "{protocol}\n{}",
+            differences.join("\n")
+        );
+    }
+}
+
+fn ask(redis: &mut RedisClient, line: &str) -> String {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    redis.call(&words).raw.escape_ascii().to_string()
+}
+
+struct Ours {
+    server: Server,
+    client: Client,
+}
+
+impl Ours {
+    fn start() -> Self {
+        // Nothing is slow here, however busy the machine is.
+        let mut server = Server::start(1, &[("slowlog-log-slower-than", "-1")]);
+        let client = server.connect(0);
+        Self { server, client }
+    }
+
+    fn call(&mut self, request: &[&str]) -> Answer {
+        let request: Vec<&[u8]> = request.iter().map(|word| word.as_bytes()).collect();
+        Answer::from_bytes(self.server.run(&mut self.client, &request).1.into_bytes())
+    }
+
+    fn line(&mut self, line: &str) -> String {
+        self.server
+            .reply(&mut self.client, line)
+            .into_bytes()
+            .escape_ascii()
+            .to_string()
+    }
+}
