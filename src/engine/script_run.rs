@@ -38,6 +38,9 @@ const RERUNS_MAX: u32 = 8;
 /// Lines that one script may log; more are dropped.
 const LOG_LINES_MAX: usize = 1000;
 
+const TOO_MANY_SCRIPTS: Error =
+    Error::text("BUSY too many scripts are unfinished on this shard (script-pool-size)");
+
 /// What `redis.REDIS_VERSION` and `redis.REDIS_VERSION_NUM` say.
 const VERSION: RedisVersion = RedisVersion { text: super::REDIS_VERSION, number: 0x0007_0204 };
 
@@ -486,9 +489,7 @@ impl Worker {
             None => {
                 let dialect = frame.script.header.dialect.unwrap_or_else(|| self.dialect());
                 let Some(vm) = self.scripts.pool.take(dialect) else {
-                    return Err(Error::text(
-                        "BUSY too many scripts are unfinished on this shard (script-pool-size)",
-                    ));
+                    return Err(TOO_MANY_SCRIPTS);
                 };
                 let Parts { keys, argv, .. } = parts(args)?;
                 let started = ScriptRun::start(vm, frame.script.clone(), &keys, &argv, frame.seed);
@@ -565,7 +566,14 @@ impl Worker {
         }
     }
 
-    fn dialect(&self) -> Dialect {
+    /// Whether a script compiles; it stays compiled in one of the shard's VMs.
+    pub(super) fn check_script(&self, script: &Script, dialect: Dialect) -> Result<(), Error> {
+        let vm = self.scripts.pool.take(dialect);
+        let mut vm = vm.ok_or(TOO_MANY_SCRIPTS)?;
+        vm.check(script).map_err(|error| script_error(&error))
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
         match self.shared.config.settings().dialect() {
             config::Dialect::Aikv => Dialect::Aikv,
             config::Dialect::Redis => Dialect::Redis,

@@ -26,6 +26,7 @@ mod latency;
 mod latency_graph;
 mod memory;
 mod monitor;
+mod script;
 mod server;
 mod slowlog;
 mod wait;
@@ -50,6 +51,7 @@ pub fn families() -> impl Iterator<Item = &'static Command<EngineHandler>> {
         info::COMMANDS,
         latency::COMMANDS,
         monitor::COMMANDS,
+        script::COMMANDS,
         server::COMMANDS,
         slowlog::COMMANDS,
         wait::COMMANDS,

@@ -1,0 +1,144 @@
+//! SCRIPT: the cache of scripts, and the end of those that run.
+
+use super::is;
+use crate::base::clock;
+use crate::command::{Command, Error, Flags, Group, Spec};
+use crate::config::Opt;
+use crate::engine::registry::{EngineCtx, EngineHandler};
+use crate::engine::script_run::script_error;
+use crate::engine::worker::Flow;
+use crate::script::{Script, Sha};
+
+const SCRIPTING: Flags = Flags::NOSCRIPT;
+
+pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
+    Spec::new("script", -2, Group::Scripting, Flags::empty()).docs(
+        "2.6.0",
+        "Depends on subcommand.",
+        "A container for Lua scripts management commands.",
+    ),
+    &[
+        Command::new(
+            Spec::new("script|exists", -3, Group::Scripting, SCRIPTING).docs(
+                "2.6.0",
+                "O(N) with N being the number of scripts to check (so checking a single script is an O(1) operation).",
+                "Determines whether server-side Lua scripts exist in the script cache.",
+            ),
+            exists,
+        ),
+        Command::new(
+            Spec::new("script|flush", -2, Group::Scripting, SCRIPTING).docs(
+                "2.6.0",
+                "O(N) with N being the number of scripts in cache",
+                "Removes all server-side Lua scripts from the script cache.",
+            ),
+            flush,
+        ),
+        Command::new(
+            Spec::new("script|help", 2, Group::Scripting, Flags::LOADING.union(Flags::STALE)).docs(
+                "5.0.0",
+                "O(1)",
+                "Returns helpful text about the different subcommands.",
+            ),
+            help,
+        ),
+        Command::new(
+            Spec::new("script|kill", 2, Group::Scripting, SCRIPTING.union(Flags::ALLOW_BUSY)).docs(
+                "2.6.0",
+                "O(1)",
+                "Terminates a server-side Lua script during execution.",
+            ),
+            kill,
+        ),
+        Command::new(
+            Spec::new("script|load", 3, Group::Scripting, SCRIPTING.union(Flags::STALE)).docs(
+                "2.6.0",
+                "O(N) with N being the length in bytes of the script body.",
+                "Loads a server-side Lua script to the script cache.",
+            ),
+            load,
+        ),
+        Command::new(
+            Spec::new("script|show", 3, Group::Scripting, SCRIPTING).docs(
+                "8.0.0",
+                "O(1).",
+                "Returns the body of a server-side Lua script in the script cache.",
+            ),
+            show,
+        ),
+    ],
+)];
+
+fn load(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let script = Script::new(ctx.args.get(2)).map_err(|line| Error::Other(line.into()))?;
+    let dialect = script.header.dialect.unwrap_or_else(|| ctx.worker.dialect());
+    ctx.worker.check_script(&script, dialect)?;
+    let script = ctx.worker.shared.scripts.load(script);
+    ctx.reply.bulk(&script.sha.to_hex());
+    Ok(Flow::Done)
+}
+
+fn exists(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let scripts = &ctx.worker.shared.scripts;
+    ctx.reply.array(ctx.args.len() - 2);
+    for sha in ctx.args.iter().skip(2) {
+        let found = Sha::from_hex(sha).is_some_and(|sha| scripts.exists(&sha));
+        ctx.reply.integer(i64::from(found));
+    }
+    Ok(Flow::Done)
+}
+
+fn flush(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let known = |mode: &[u8]| is(mode, b"sync") || is(mode, b"async");
+    match ctx.args.len() {
+        2 => {}
+        3 if known(ctx.args.get(2)) => {}
+        _ => return Err(Error::text("ERR SCRIPT FLUSH only support SYNC|ASYNC option")),
+    }
+    ctx.worker.shared.scripts.flush();
+    ctx.reply.ok();
+    Ok(Flow::Done)
+}
+
+fn show(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let found = Sha::from_hex(ctx.args.get(2)).and_then(|sha| ctx.worker.shared.scripts.get(&sha));
+    let script = found.ok_or(Error::text("NOSCRIPT No matching script. Please use EVAL."))?;
+    ctx.reply.bulk(script.body());
+    Ok(Flow::Done)
+}
+
+fn kill(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    let shared = ctx.worker.shared;
+    let busy_us = shared.config.settings().number(Opt::BusyReplyThreshold) as u64 * 1000;
+    if shared.running.kill(clock::monotonic_us(), busy_us) == 0 {
+        return Err(Error::text("NOTBUSY No scripts in execution right now."));
+    }
+    ctx.reply.ok();
+    Ok(Flow::Done)
+}
+
+fn help(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    const LINES: [&str; 15] = [
+        "SCRIPT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "EXISTS <sha1> [<sha1> ...]",
+        "    Return information about the existence of the scripts in the script cache.",
+        "FLUSH [ASYNC|SYNC]",
+        "    Flush the Lua scripts cache. Very dangerous on replicas.",
+        "    When called without the optional mode argument, the behavior is determined",
+        "    by the lazyfree-lazy-user-flush configuration directive. Valid modes are:",
+        "    * ASYNC: Asynchronously flush the scripts cache.",
+        "    * SYNC: Synchronously flush the scripts cache.",
+        "KILL",
+        "    Kill the currently executing Lua script.",
+        "LOAD <script>",
+        "    Load a script into the scripts cache without executing it.",
+        "SHOW <sha1>",
+        "    Return the body of a script in the scripts cache.",
+    ];
+    ctx.reply.array(LINES.len() + 2);
+    LINES.iter().for_each(|line| ctx.reply.simple(line));
+    ctx.reply.simple("HELP");
+    ctx.reply.simple("    Print this help.");
+    Ok(Flow::Done)
+}
+
