@@ -97,11 +97,11 @@ impl Worker {
         let stats = shard.command(entry.number as usize);
         let took_ns = took.as_nanos() as u64;
         stats.ran(took_ns, self.failed);
-        if self.latency_tracking {
+        if self.latency.tracking {
             stats.track_latency(took_ns);
         }
-        if self.latency_threshold_ms > 0 {
-            super::admin::note_latency(self.shared, entry.spec, self.latency_threshold_ms, took);
+        if self.latency.threshold_ms > 0 {
+            super::admin::note_latency(self.shared, entry.spec, self.latency.threshold_ms, took);
         }
         shard.commands_processed.add(1);
         let slow_us = self.slower_than_us;

@@ -24,6 +24,14 @@ pub enum Flow {
     Close,
 }
 
+/// `latency-monitor-threshold` and `latency-tracking`, read some times a second.
+#[derive(Clone, Copy, Default)]
+pub(super) struct LatencySettings {
+    /// 0: no command enters the latency history.
+    pub threshold_ms: i64,
+    pub tracking: bool,
+}
+
 /// One shard's part of the engine. Belongs to its thread.
 pub struct Worker {
     pub shared: &'static Shared,
@@ -33,9 +41,7 @@ pub struct Worker {
     pub string_len_max: usize,
     /// `slowlog-log-slower-than`, read some times a second.
     pub(super) slower_than_us: i64,
-    /// `latency-monitor-threshold` and `latency-tracking`, read some times a second.
-    pub(super) latency_threshold_ms: i64,
-    pub(super) latency_tracking: bool,
+    pub(super) latency: LatencySettings,
     pub(super) buffers: TxnBuffers,
     pub(super) rng: fastrand::Rng,
     pub(super) works: Works,
@@ -68,8 +74,7 @@ impl Worker {
             now_ms: clock::unix_ms(),
             string_len_max: 0,
             slower_than_us: -1,
-            latency_threshold_ms: 0,
-            latency_tracking: true,
+            latency: LatencySettings::default(),
             buffers: TxnBuffers::default(),
             rng: fastrand::Rng::new(),
             works: Works::default(),
@@ -264,8 +269,10 @@ impl Worker {
         let settings = self.shared.config.settings();
         self.string_len_max = settings.size(Opt::ProtoMaxBulkLen);
         self.slower_than_us = settings.number(Opt::SlowlogLogSlowerThan);
-        self.latency_threshold_ms = settings.number(Opt::LatencyMonitorThreshold);
-        self.latency_tracking = settings.flag(Opt::LatencyTracking);
+        self.latency = LatencySettings {
+            threshold_ms: settings.number(Opt::LatencyMonitorThreshold),
+            tracking: settings.flag(Opt::LatencyTracking),
+        };
     }
 
     /// Removes expired keys from this shard's stripes, for a bounded time: a millisecond for each step of

@@ -89,7 +89,7 @@ fn exists(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
 }
 
 fn flush(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
-    let known = |mode: &[u8]| is(mode, b"sync") || is(mode, b"async");
+    let known = |mode: &[u8]| is(mode, "sync") || is(mode, "async");
     match ctx.args.len() {
         2 => {}
         3 if known(ctx.args.get(2)) => {}
