@@ -5,7 +5,6 @@ use crate::base::clock;
 use crate::command::{Command, Error, Flags, Group, Spec};
 use crate::config::Opt;
 use crate::engine::registry::{EngineCtx, EngineHandler};
-use crate::engine::script_run::script_error;
 use crate::engine::worker::Flow;
 use crate::script::{Script, Sha};
 
@@ -89,7 +88,7 @@ fn exists(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
 }
 
 fn flush(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
-    let known = |mode: &[u8]| is(mode, b"sync") || is(mode, b"async");
+    let known = |mode: &[u8]| is(mode, "sync") || is(mode, "async");
     match ctx.args.len() {
         2 => {}
         3 if known(ctx.args.get(2)) => {}
