@@ -5,7 +5,6 @@ use crate::base::clock;
 use crate::command::{Command, Error, Flags, Group, Spec};
 use crate::config::Opt;
 use crate::engine::registry::{EngineCtx, EngineHandler};
-use crate::engine::script_run::script_error;
 use crate::engine::worker::Flow;
 use crate::script::{Script, Sha};
 
