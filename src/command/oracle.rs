@@ -15,9 +15,9 @@ use std::collections::BTreeMap;
 const REQUESTS: usize = 20_000;
 
 /// Some requests are run once more before, and taken back.
-const ROLLED_BACK_ONE_IN: usize = 13;
+const ROLLED_BACK_ONE_IN: usize = 41;
 /// After some it is checked that a recovery would find the same data.
-const MIRROR_CHECKED_ONE_IN: usize = 31;
+const MIRROR_CHECKED_ONE_IN: usize = 97;
 
 #[test]
 fn the_generator_knows_every_command() {

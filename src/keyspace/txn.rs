@@ -152,7 +152,7 @@ impl<'a> Txn<'a> {
     pub fn put(&mut self, key: &[u8], value: Value, expiry: Expiry) -> bool {
         let place = self.place(key);
         let accessed_s = (self.now_ms / 1000) as u32;
-        let Some(bucket) = self.find(key) else {
+        let Some(bucket) = self.find_hashed(place.hash, key) else {
             let expire_ms = match expiry {
                 Expiry::At(at) => at,
                 Expiry::Never | Expiry::Keep => 0,
@@ -304,7 +304,13 @@ impl<'a> Txn<'a> {
         let databases = self.keyspace.databases();
         let take = |index| {
             let mut stripe = self.keyspace.lock_stripe(index);
-            std::mem::take(stripe.table_mut(db, databases))
+            // Asking for a table of a database that was never used would make it.
+            match stripe.table(db) {
+                Some(table) if !table.entries.is_empty() => {
+                    std::mem::take(stripe.table_mut(db, databases))
+                }
+                _ => Table::default(),
+            }
         };
         let tables = (0..Keyspace::stripes()).map(take).collect();
         self.buffers.batch.delete_prefix(&record::db_prefix(db));
@@ -457,7 +463,11 @@ impl<'a> Txn<'a> {
     /// The bucket of a key that is there. One that has expired is removed on the way.
     #[inline]
     fn find(&mut self, key: &[u8]) -> Option<usize> {
-        let hash = self.keyspace.fingerprint(self.db, key);
+        self.find_hashed(self.keyspace.fingerprint(self.db, key), key)
+    }
+
+    #[inline]
+    fn find_hashed(&mut self, hash: u64, key: &[u8]) -> Option<usize> {
         let now_ms = self.now_ms;
         let table = self.table(hash);
         let bucket = table

@@ -82,6 +82,10 @@ impl Undo {
                 let keyspace = txn.keyspace();
                 for (index, table) in tables.into_iter().enumerate() {
                     let mut stripe = keyspace.lock_stripe(index);
+                    // A database that was never used stays so. One that was flushed may have got keys since.
+                    if table.entries.is_empty() && stripe.table(db).is_none() {
+                        continue;
+                    }
                     *stripe.table_mut(db, keyspace.databases()) = table;
                 }
             }

@@ -73,6 +73,37 @@ impl std::fmt::Display for Request {
     }
 }
 
+/// Stands where an argument was. No small positive number is among it: as a time to live that would run out during the
+/// test.
+const JUNK: &[&str] = &[
+    "-1",
+    "0",
+    "",
+    "abc",
+    "1.5",
+    "-5",
+    " 1",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775808",
+    "-9223372036854775809",
+    "18446744073709551615",
+    "9223372036854775",
+    "nx",
+    "get",
+    "\u{0}",
+];
+
+/// Every well-formed request is about these.
+const KEYS: &[&str] = &[
+    "k1",
+    "k2",
+    "k3",
+    "k4",
+    "a-key-of-more-than-sixteen-bytes",
+    "k*[\u{0}]",
+];
+
 /// A command that the generator knows.
 #[derive(Clone, Copy)]
 struct Shape {
@@ -88,6 +119,8 @@ pub struct Generator {
     /// Serializations that a server has answered with, to restore from.
     dumps: Vec<Vec<u8>>,
     weight_total: usize,
+    /// What comes next, whatever chance says.
+    pending: Option<Request>,
     allowed: Vec<&'static Shape>,
 }
 
@@ -98,6 +131,7 @@ impl Generator {
         Self {
             rng: Rng::new(seed),
             dumps: Vec::new(),
+            pending: None,
             weight_total: allowed.iter().map(|shape| shape.weight).sum(),
             allowed,
         }
@@ -110,6 +144,9 @@ impl Generator {
 
     pub fn request(&mut self) -> Request {
         const BROKEN_ONE_IN: usize = 30;
+        if let Some(request) = self.pending.take() {
+            return request;
+        }
         let mut at = self.rng.below(self.weight_total);
         let mut shapes = self.allowed.iter();
         let shape = loop {
@@ -128,9 +165,20 @@ impl Generator {
         if self.rng.one_in(BROKEN_ONE_IN) {
             self.corrupt(&mut args);
         }
-        Request {
+        let request = Request {
             args,
             compare: shape.compare,
+        };
+        if shape.name != "dbsize" {
+            return request;
+        }
+        // A key that has expired counts until somebody meets it, so let both servers meet every key before.
+        self.pending = Some(request);
+        let keys = KEYS.iter().chain(JUNK).copied();
+        let exists = std::iter::once("exists").chain(keys);
+        Request {
+            args: exists.map(Vec::from).collect(),
+            compare: Compare::Exact,
         }
     }
 
@@ -164,38 +212,11 @@ impl Generator {
         }
     }
 
-    /// No small positive number is among it: as a time to live that would run out during the test.
     fn junk(&mut self) -> Vec<u8> {
-        const JUNK: &[&str] = &[
-            "-1",
-            "0",
-            "",
-            "abc",
-            "1.5",
-            "-5",
-            " 1",
-            "9223372036854775807",
-            "9223372036854775808",
-            "-9223372036854775808",
-            "-9223372036854775809",
-            "18446744073709551615",
-            "9223372036854775",
-            "nx",
-            "get",
-            "\u{0}",
-        ];
         self.rng.pick(JUNK).into()
     }
 
     fn key(&mut self) -> Vec<u8> {
-        const KEYS: &[&str] = &[
-            "k1",
-            "k2",
-            "k3",
-            "k4",
-            "a-key-of-more-than-sixteen-bytes",
-            "k*[\u{0}]",
-        ];
         self.rng.pick(KEYS).into()
     }
 
