@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use aikv::config::cli::{self, Request};
-use aikv::shard;
+use aikv::{engine, shard};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Ok(Request::Serve(config)) => shard::run(*config),
-        Ok(Request::Check { dir, repair }) => shard::check(&dir, repair),
+        Ok(Request::Check { dir, repair }) => engine::check(&dir, repair),
         Err(error) => {
             eprintln!("aikv: {error}");
             return ExitCode::from(EXIT_USAGE);

@@ -105,8 +105,8 @@ options! {
             "how often the background work of a shard runs";
         ActiveExpireEffort "active-expire-effort": Kind::Integer { min: 1, max: 10 }, "1", "", Runtime,
             "how hard to look for expired keys that nobody asks for";
-        NotifyKeyspaceEvents "notify-keyspace-events": Kind::KeyspaceEvents, "", "", Runtime,
-            "which changes of keys are published; empty for none";
+        NotifyKeyspaceEvents "notify-keyspace-events": Kind::KeyspaceEvents, "", "", Informational,
+            "which changes of keys to publish; this release publishes none";
     }
     "Storage" {
         Dir "dir": Kind::Text, "./data", "", Startup,
@@ -128,27 +128,27 @@ options! {
         MaxmemoryPolicy "maxmemory-policy": Kind::Choice(&["noeviction"]), "noeviction", "", Informational,
             "nothing is evicted: commands that need more memory are refused";
         HashMaxListpackEntries "hash-max-listpack-entries" | "hash-max-ziplist-entries":
-            ANY_COUNT, "512", "fields", Runtime,
+            ANY_COUNT, "512", "fields", Informational,
             "fields up to which a hash is kept in its compact form";
-        HashMaxListpackValue "hash-max-listpack-value" | "hash-max-ziplist-value": ANY_COUNT, "64", "bytes", Runtime,
+        HashMaxListpackValue "hash-max-listpack-value" | "hash-max-ziplist-value": ANY_COUNT, "64", "bytes", Informational,
             "length of a field or value up to which a hash is kept in its compact form";
         ListMaxListpackSize "list-max-listpack-size" | "list-max-ziplist-size":
-            Kind::Integer { min: i32::MIN as i64, max: i32::MAX as i64 }, "-2", "", Runtime,
+            Kind::Integer { min: i32::MIN as i64, max: i32::MAX as i64 }, "-2", "", Informational,
             "elements in a node of a list, or -1 to -5 for 4 to 64 KiB";
-        SetMaxIntsetEntries "set-max-intset-entries": ANY_COUNT, "512", "members", Runtime,
+        SetMaxIntsetEntries "set-max-intset-entries": ANY_COUNT, "512", "members", Informational,
             "members up to which a set of integers is kept in its compact form";
-        SetMaxListpackEntries "set-max-listpack-entries": ANY_COUNT, "128", "members", Runtime,
+        SetMaxListpackEntries "set-max-listpack-entries": ANY_COUNT, "128", "members", Informational,
             "members up to which a set is kept in its compact form";
-        SetMaxListpackValue "set-max-listpack-value": ANY_COUNT, "64", "bytes", Runtime,
+        SetMaxListpackValue "set-max-listpack-value": ANY_COUNT, "64", "bytes", Informational,
             "length of a member up to which a set is kept in its compact form";
         ZsetMaxListpackEntries "zset-max-listpack-entries" | "zset-max-ziplist-entries":
-            ANY_COUNT, "128", "members", Runtime,
+            ANY_COUNT, "128", "members", Informational,
             "members up to which a sorted set is kept in its compact form";
-        ZsetMaxListpackValue "zset-max-listpack-value" | "zset-max-ziplist-value": ANY_COUNT, "64", "bytes", Runtime,
+        ZsetMaxListpackValue "zset-max-listpack-value" | "zset-max-ziplist-value": ANY_COUNT, "64", "bytes", Informational,
             "length of a member up to which a sorted set is kept in its compact form";
-        StreamNodeMaxBytes "stream-node-max-bytes": ANY_MEMORY, "4096", "bytes", Runtime,
+        StreamNodeMaxBytes "stream-node-max-bytes": ANY_MEMORY, "4096", "bytes", Informational,
             "size of a node of a stream; 0 for no limit";
-        StreamNodeMaxEntries "stream-node-max-entries": ANY_COUNT, "100", "entries", Runtime,
+        StreamNodeMaxEntries "stream-node-max-entries": ANY_COUNT, "100", "entries", Informational,
             "entries in a node of a stream; 0 for no limit";
     }
     "Scripts" {
@@ -164,8 +164,6 @@ options! {
             "whether a script may use keys that it did not declare";
         ScriptSliceUs "script-slice-us": Kind::Integer { min: 50, max: 1_000_000 }, "1000", "us", Runtime,
             "time that a script may run before other clients of its shard get a turn";
-        ScriptCacheLimit "script-cache-limit": Kind::Memory { min: 1 << 20, max: i64::MAX }, "256mb", "bytes", Runtime,
-            "size of all loaded scripts together; SCRIPT LOAD beyond it is refused";
         ScriptPoolSize "script-pool-size": Kind::Integer { min: 1, max: 4096 }, "64", "VMs", Startup,
             "Lua VMs in a shard, that is, its scripts which can be unfinished at the same time";
     }

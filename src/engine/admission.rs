@@ -63,7 +63,9 @@ pub fn footprint(
 ) -> Result<Footprint, Error> {
     let own = keyspace.physical(db);
     let other = spec.other_db.and_then(|find| find(args));
-    let other = other.filter(|db| *db < keyspace.databases()).map(|db| keyspace.physical(db));
+    let other = other
+        .filter(|db| *db < keyspace.databases())
+        .map(|db| keyspace.physical(db));
     let mut footprint = Footprint::default();
     spec.visit_keys(args, |index, keys| {
         if !keys.flags.contains(KeyFlags::NOT_KEY) {

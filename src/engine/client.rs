@@ -121,7 +121,12 @@ impl Clients {
 
     /// The session of a shard's scripts, which nobody sees.
     pub fn internal(&self, shard: u32) -> Arc<ClientInfo> {
-        let nowhere = Peer { address: String::new(), local_address: String::new(), fd: -1, unix: false };
+        let nowhere = Peer {
+            address: String::new(),
+            local_address: String::new(),
+            fd: -1,
+            unix: false,
+        };
         Arc::new(Self::info(0, shard, nowhere, 0))
     }
 

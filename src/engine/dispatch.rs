@@ -33,7 +33,7 @@ impl Worker {
             }
         };
         if client.reply_mode != ReplyMode::On {
-            self.apply_reply_mode(client, out, mark, flow);
+            Self::apply_reply_mode(client, out, mark, flow);
         }
         flow
     }
@@ -55,7 +55,7 @@ impl Worker {
             return Flow::Done;
         }
         let pause = self.shared.pause.mode(self.now_ms);
-        if pause != PauseMode::Off && self.is_paused(entry, client, pause) {
+        if pause != PauseMode::Off && Self::is_paused(entry, client, pause) {
             let token = self.works.reserve();
             return self.park(
                 client,
@@ -176,7 +176,6 @@ impl Worker {
 
     /// Leaves a reply out where the client asked for that.
     pub(super) fn apply_reply_mode(
-        &mut self,
         client: &mut Client,
         out: &mut Vec<u8>,
         mark: usize,
@@ -198,7 +197,7 @@ impl Worker {
     }
 
     /// Whether CLIENT PAUSE holds this request back.
-    fn is_paused(&self, entry: &Entry, client: &Client, pause: PauseMode) -> bool {
+    fn is_paused(entry: &Entry, client: &Client, pause: PauseMode) -> bool {
         let writes = |e: &Entry| {
             e.spec.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE)
                 || matches!(e.run, Run::Script(invocation) if !invocation.is_read_only())

@@ -15,11 +15,13 @@
 
 mod admin;
 pub mod admission;
+mod check;
 mod client;
 mod commit;
 mod dispatch;
 mod message;
 mod multi;
+mod open;
 mod plain;
 pub mod registry;
 mod running;
@@ -33,8 +35,11 @@ mod work;
 mod worker;
 
 pub use admin::REDIS_VERSION;
+pub use aidb::Sequence;
+pub use check::check;
 pub use client::{Client, ClientFlags, ClientInfo, Clients, Peer};
 pub use message::Message;
+pub use open::{listen_to_changes, open};
 pub use running::Running;
 pub use shared::{Host, Pause, PauseMode, Shared};
 pub use worker::{Flow, Worker};

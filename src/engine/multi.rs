@@ -78,11 +78,7 @@ pub static COMMANDS: &[Command<Run>] = &[
             Group::Transactions,
             TRANSACTION.union(Flags::FAST).union(Flags::ALLOW_BUSY),
         )
-        .docs(
-            "2.2.0",
-            "O(1)",
-            "Forget about all watched keys",
-        ),
+        .docs("2.2.0", "O(1)", "Forget about all watched keys"),
         Run::Engine(unwatch),
     ),
 ];
@@ -366,6 +362,7 @@ fn watch(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     Ok(Flow::Done)
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "all handlers have one signature")]
 fn unwatch(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     ctx.worker.unwatch(ctx.client);
     ctx.reply.ok();

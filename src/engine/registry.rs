@@ -169,7 +169,9 @@ fn unknown_command(args: &Args<'_>) -> Error {
             break;
         }
         let text = shown(arg, SHOWN_LEN_MAX - begin.len());
-        begin.push_str(&format!("'{text}' "));
+        begin.push('\'');
+        begin.push_str(&text);
+        begin.push_str("' ");
     }
     let name = shown(args.get(0), SHOWN_LEN_MAX);
     Error::Other(format!("ERR unknown command '{name}', with args beginning with: {begin}").into())

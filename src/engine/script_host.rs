@@ -76,7 +76,9 @@ impl ScriptHost<'_> {
             return Some(NOT_ALLOWED);
         }
         if self.frame.read_only && entry.spec.flags.contains(Flags::WRITE) {
-            return Some(Error::text("ERR Write commands are not allowed from read-only scripts."));
+            return Some(Error::text(
+                "ERR Write commands are not allowed from read-only scripts.",
+            ));
         }
         None
     }
@@ -105,9 +107,15 @@ impl ScriptHost<'_> {
         }
         let footprint = admission::footprint(shared.keyspace, self.frame.db, entry.spec, args);
         // Where the keys cannot be told, the handler finds the fault and names it.
-        let Ok(footprint) = footprint else { return Ok(Called::Done) };
+        let Ok(footprint) = footprint else {
+            return Ok(Called::Done);
+        };
         for (fingerprint, mode) in footprint.iter() {
-            let mode = if self.frame.read_only { Mode::Shared } else { mode };
+            let mode = if self.frame.read_only {
+                Mode::Shared
+            } else {
+                mode
+            };
             if self.frame.grants.covers(fingerprint, mode) {
                 continue;
             }
@@ -127,7 +135,11 @@ impl ScriptHost<'_> {
     }
 
     fn mode(&self, access: Access) -> Mode {
-        if self.frame.read_only { Mode::Shared } else { admission::mode(access) }
+        if self.frame.read_only {
+            Mode::Shared
+        } else {
+            admission::mode(access)
+        }
     }
 
     /// The whole keyspace, for a script without KEYS.
@@ -180,7 +192,10 @@ impl ScriptHost<'_> {
         let Some(held) = self.frame.grants.locks.take() else {
             unreachable!("a script with KEYS holds locks while it runs");
         };
-        let waiter = WaiterId { shard: self.worker.shard, token: self.frame.token };
+        let waiter = WaiterId {
+            shard: self.worker.shard,
+            token: self.frame.token,
+        };
         match shared.locks.extend(held, fingerprint, mode, waiter) {
             Extend::Granted(held) => {
                 self.frame.grants.locks = Some(held);
@@ -212,8 +227,13 @@ impl ScriptHost<'_> {
         client.db = self.frame.db;
         client.protocol = reply.protocol();
         let worker = &mut *self.worker;
-        let mut ctx =
-            EngineCtx { worker, client: &mut client, args, reply: &mut *reply, from_script: true };
+        let mut ctx = EngineCtx {
+            worker,
+            client: &mut client,
+            args,
+            reply: &mut *reply,
+            from_script: true,
+        };
         let result = handler(&mut ctx);
         self.frame.db = client.db;
         self.worker.scripts.client = Some(client);

@@ -25,8 +25,8 @@ use crate::keyspace::{Txn, TxnBuffers};
 use crate::locks::{Footprint, Mode};
 use crate::resp::{Args, OwnedArgs, RespWriter};
 use crate::script::{
-    AbortReason, Dialect, LogLevel, PoolOptions, RedisVersion, Script, ScriptError, ScriptFlags, ScriptRun, Sha,
-    Step, VmPool,
+    AbortReason, Dialect, LogLevel, PoolOptions, RedisVersion, Script, ScriptError, ScriptFlags,
+    ScriptRun, Sha, Step, VmPool,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -42,7 +42,10 @@ const TOO_MANY_SCRIPTS: Error =
     Error::text("BUSY too many scripts are unfinished on this shard (script-pool-size)");
 
 /// What `redis.REDIS_VERSION` and `redis.REDIS_VERSION_NUM` say.
-const VERSION: RedisVersion = RedisVersion { text: super::REDIS_VERSION, number: 0x0007_0204 };
+const VERSION: RedisVersion = RedisVersion {
+    text: super::REDIS_VERSION,
+    number: 0x0007_0204,
+};
 
 /// How a script was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,14 +85,36 @@ const fn eval(
 ) -> Command<Invocation> {
     let flags = if read_only { EVAL_RO_FLAGS } else { EVAL_FLAGS };
     let spec = Spec::new(name, -3, Group::Scripting, flags).docs(since, DEPENDS, summary);
-    let spec = if read_only { spec.keys(KEYS_READ) } else { spec.keys(KEYS_USED) };
+    let spec = if read_only {
+        spec.keys(KEYS_READ)
+    } else {
+        spec.keys(KEYS_USED)
+    };
     Command::new(spec, Invocation { by_sha, read_only })
 }
 
 pub static COMMANDS: &[Command<Invocation>] = &[
-    eval("eval", false, false, "2.6.0", "Executes a server-side Lua script."),
-    eval("evalsha", false, true, "2.6.0", "Executes a server-side Lua script by SHA1 digest."),
-    eval("eval_ro", true, false, "7.0.0", "Executes a read-only server-side Lua script."),
+    eval(
+        "eval",
+        false,
+        false,
+        "2.6.0",
+        "Executes a server-side Lua script.",
+    ),
+    eval(
+        "evalsha",
+        false,
+        true,
+        "2.6.0",
+        "Executes a server-side Lua script by SHA1 digest.",
+    ),
+    eval(
+        "eval_ro",
+        true,
+        false,
+        "7.0.0",
+        "Executes a read-only server-side Lua script.",
+    ),
     eval(
         "evalsha_ro",
         true,
@@ -115,7 +140,10 @@ impl ScriptState {
             vms_max: settings.size(Opt::ScriptPoolSize),
         };
         let client = Client::new(shared.clients.internal(shard), u64::MAX, true);
-        Self { pool: VmPool::new(options, &shared.watchdog), client: Some(Box::new(client)) }
+        Self {
+            pool: VmPool::new(options, &shared.watchdog),
+            client: Some(Box::new(client)),
+        }
     }
 }
 
@@ -144,8 +172,23 @@ pub struct Frame {
     started_us: u64,
     reruns: u32,
     running: Option<Arc<RunningScript>>,
-    /// What the others were told that it keeps from them; `Some(None)`: everything.
-    busy: Option<Option<Vec<u64>>>,
+    /// What the others were told that it keeps from them.
+    busy: Option<Busy>,
+}
+
+/// What a slow script keeps from others.
+enum Busy {
+    Keys(Vec<u64>),
+    Everything,
+}
+
+impl Busy {
+    fn keys(&self) -> Option<&[u64]> {
+        match self {
+            Busy::Keys(keys) => Some(keys),
+            Busy::Everything => None,
+        }
+    }
 }
 
 /// A script that waits, or whose slice is over.
@@ -194,13 +237,19 @@ pub fn declares_keys(args: &Args<'_>) -> bool {
 fn parts<'a>(args: &Args<'a>) -> Result<Parts<'a>, Error> {
     let count = parse_i64(args.get(2)).ok_or(Error::NotInteger)?;
     if count > args.len() as i64 - 3 {
-        return Err(Error::text("ERR Number of keys can't be greater than number of args"));
+        return Err(Error::text(
+            "ERR Number of keys can't be greater than number of args",
+        ));
     }
-    let count = usize::try_from(count)
-        .map_err(|_| Error::text("ERR Number of keys can't be negative"))?;
+    let count =
+        usize::try_from(count).map_err(|_| Error::text("ERR Number of keys can't be negative"))?;
     let keys = args.iter().skip(3).take(count).collect();
     let argv = args.iter().skip(3 + count).collect();
-    Ok(Parts { body: args.get(1), keys, argv })
+    Ok(Parts {
+        body: args.get(1),
+        keys,
+        argv,
+    })
 }
 
 impl Worker {
@@ -229,7 +278,13 @@ impl Worker {
         }
         let buffers = std::mem::take(&mut self.buffers);
         let args = OwnedArgs::from(args);
-        let work = Box::new(ScriptWork { entry, args, frame, run, buffers });
+        let work = Box::new(ScriptWork {
+            entry,
+            args,
+            frame,
+            run,
+            buffers,
+        });
         if matches!(stand, Stand::Runnable) {
             self.runnable.push(token);
         }
@@ -254,7 +309,13 @@ impl Worker {
         }
         if work.frame.wait.is_none() {
             self.buffers = std::mem::take(&mut work.buffers);
-            let ScriptWork { entry, args, frame, run, .. } = &mut *work;
+            let ScriptWork {
+                entry,
+                args,
+                frame,
+                run,
+                ..
+            } = &mut *work;
             let stand = self.script_go(frame, run, client, entry, &args.as_args(), out);
             if matches!(stand, Stand::Over) {
                 let took_us = clock::monotonic_us() - frame.started_us;
@@ -268,7 +329,12 @@ impl Worker {
             }
         }
         let (conn, id) = (client.conn, client.id());
-        let work = Work { conn, client: id, since_us, kind: Kind::Script(work) };
+        let work = Work {
+            conn,
+            client: id,
+            since_us,
+            kind: Kind::Script(work),
+        };
         self.put_back(token, client, work)
     }
 
@@ -308,7 +374,8 @@ impl Worker {
         };
         frame.in_exec = true;
         frame.grants = std::mem::take(grants);
-        let savepoint = Txn::new(self.shared.keyspace, &mut self.buffers, 0, self.now_ms).savepoint();
+        let savepoint =
+            Txn::new(self.shared.keyspace, &mut self.buffers, 0, self.now_ms).savepoint();
         let mut run = None;
         let result = loop {
             let step = match self.script_step(&mut frame, &mut run, client, &args, out) {
@@ -336,7 +403,7 @@ impl Worker {
             }
         };
         if answer.is_ok() {
-            self.flush_log(&mut frame);
+            Self::flush_log(&mut frame);
         }
         self.end_frame(&mut frame);
         answer
@@ -354,7 +421,10 @@ impl Worker {
             let found = Sha::from_hex(parts.body).and_then(|sha| self.shared.scripts.get(&sha));
             found.ok_or(Error::text("NOSCRIPT No matching script. Please use EVAL."))?
         } else {
-            self.shared.scripts.for_eval(parts.body).map_err(|line| Error::Other(line.into()))?
+            self.shared
+                .scripts
+                .for_eval(parts.body)
+                .map_err(|line| Error::Other(line.into()))?
         };
         let seed = self.rng.u64(..);
         Ok(Frame {
@@ -401,7 +471,7 @@ impl Worker {
                 Ok(Step::Done) => match self.commit() {
                     Ok(()) => {
                         self.keeper.release(std::mem::take(&mut frame.grants));
-                        self.flush_log(frame);
+                        Self::flush_log(frame);
                         *run = None;
                         self.end_frame(frame);
                         return Stand::Over;
@@ -452,12 +522,21 @@ impl Worker {
         } else if frame.declares_keys {
             let keyspace = self.shared.keyspace;
             let db = keyspace.physical(frame.first_db);
-            let mode = if frame.read_only { Mode::Shared } else { Mode::Exclusive };
+            let mode = if frame.read_only {
+                Mode::Shared
+            } else {
+                Mode::Exclusive
+            };
             let keys = parts(args).map(|parts| parts.keys).unwrap_or_default();
-            let declared: Footprint =
-                keys.iter().map(|key| (keyspace.fingerprint(db, key), mode)).collect();
-            let footprint =
-                if frame.extra.is_empty() { declared } else { declared.union(&frame.extra) };
+            let declared: Footprint = keys
+                .iter()
+                .map(|key| (keyspace.fingerprint(db, key), mode))
+                .collect();
+            let footprint = if frame.extra.is_empty() {
+                declared
+            } else {
+                declared.union(&frame.extra)
+            };
             self.keeper.admit(footprint, frame.token)
         } else {
             return true;
@@ -484,22 +563,31 @@ impl Worker {
         args: &Args<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Step, Error> {
-        let run = match run {
-            Some(run) => run,
-            None => {
-                let dialect = frame.script.header.dialect.unwrap_or_else(|| self.dialect());
-                let Some(vm) = self.scripts.pool.take(dialect) else {
-                    return Err(TOO_MANY_SCRIPTS);
-                };
-                let Parts { keys, argv, .. } = parts(args)?;
-                let started = ScriptRun::start(vm, frame.script.clone(), &keys, &argv, frame.seed);
-                run.insert(started.map_err(|error| script_error(&error))?)
-            }
+        let run = if let Some(run) = run {
+            run
+        } else {
+            let dialect = frame
+                .script
+                .header
+                .dialect
+                .unwrap_or_else(|| self.dialect());
+            let Some(vm) = self.scripts.pool.take(dialect) else {
+                return Err(TOO_MANY_SCRIPTS);
+            };
+            let Parts { keys, argv, .. } = parts(args)?;
+            let started = ScriptRun::start(vm, frame.script.clone(), &keys, &argv, frame.seed);
+            run.insert(started.map_err(|error| script_error(&error))?)
         };
         let now_ms = std::mem::replace(&mut self.now_ms, frame.now_ms);
         std::mem::swap(&mut self.rng, &mut frame.rng);
         let mut reply = RespWriter::new(out, client.protocol);
-        let step = run.resume(&mut ScriptHost { worker: self, frame }, &mut reply);
+        let step = run.resume(
+            &mut ScriptHost {
+                worker: self,
+                frame,
+            },
+            &mut reply,
+        );
         std::mem::swap(&mut self.rng, &mut frame.rng);
         self.now_ms = now_ms;
         Ok(step)
@@ -512,7 +600,9 @@ impl Worker {
         let ran = Duration::from_micros(now_us - frame.started_us);
         let running = frame.running.get_or_insert_with(|| {
             let sha = String::from_utf8_lossy(&frame.script.sha.to_hex()).into_owned();
-            self.shared.running.enter(self.shard, frame.client, sha, frame.started_us)
+            self.shared
+                .running
+                .enter(self.shard, frame.client, sha, frame.started_us)
         });
         if running.killed.load(Ordering::Acquire) {
             self.stats().scripts_killed.add(1);
@@ -532,11 +622,16 @@ impl Worker {
             && ran >= limit
             && frame.busy.is_none()
         {
-            let held = frame.grants.locks.as_ref().filter(|_| !frame.grants.is_alone());
-            let held = held.map(|held| held.footprint().iter().map(|(f, _)| f).collect::<Vec<_>>());
-            if held.is_some() || frame.grants.is_alone() {
-                self.shared.running.mark_busy(held.as_deref());
-                frame.busy = Some(held);
+            let busy = match frame.grants.locks.as_ref() {
+                _ if frame.grants.is_alone() => Some(Busy::Everything),
+                Some(held) => Some(Busy::Keys(
+                    held.footprint().iter().map(|(f, _)| f).collect(),
+                )),
+                None => None,
+            };
+            if let Some(busy) = busy {
+                self.shared.running.mark_busy(busy.keys());
+                frame.busy = Some(busy);
             }
             let sha = &running.sha;
             tracing::warn!(%sha, client = frame.client, "a script is slow: clients that wait for its keys get BUSY");
@@ -547,19 +642,21 @@ impl Worker {
     /// Forgets what the others know of a script that has ended.
     fn end_frame(&mut self, frame: &mut Frame) {
         self.stats().scripts_run.add(1);
-        if let Some(held) = frame.busy.take() {
-            self.shared.running.unmark_busy(held.as_deref());
+        if let Some(busy) = frame.busy.take() {
+            self.shared.running.unmark_busy(busy.keys());
         }
         if let Some(running) = frame.running.take() {
             self.shared.running.leave(running.id);
         }
     }
 
-    fn flush_log(&mut self, frame: &mut Frame) {
+    fn flush_log(frame: &mut Frame) {
         for (level, message) in frame.log.drain(..) {
             let message = String::from_utf8_lossy(&message);
             match level {
-                LogLevel::Debug | LogLevel::Verbose => tracing::debug!(target: "script", "{message}"),
+                LogLevel::Debug | LogLevel::Verbose => {
+                    tracing::debug!(target: "script", "{message}");
+                }
                 LogLevel::Notice => tracing::info!(target: "script", "{message}"),
                 LogLevel::Warning => tracing::warn!(target: "script", "{message}"),
             }
@@ -605,9 +702,9 @@ pub fn script_error(error: &ScriptError) -> Error {
 
 fn abort_error(reason: &AbortReason) -> Error {
     match reason {
-        AbortReason::Killed => Error::text(
-            "ERR Script killed by user with SCRIPT KILL. Nothing it did was applied.",
-        ),
+        AbortReason::Killed => {
+            Error::text("ERR Script killed by user with SCRIPT KILL. Nothing it did was applied.")
+        }
         AbortReason::Panicked => super::commit::PANICKED,
         AbortReason::Host(line) => Error::Other(line.clone().into()),
     }

@@ -45,7 +45,7 @@ impl Worker {
         client.parked = None;
         let mark = out.len();
         self.answer_error(client, out, mark, &BUSY);
-        self.apply_reply_mode(client, out, mark, Flow::Done);
+        Self::apply_reply_mode(client, out, mark, Flow::Done);
         Flow::Done
     }
 
@@ -65,7 +65,7 @@ impl Worker {
         if with_error {
             self.answer_error(client, out, mark, &UNBLOCKED);
         }
-        self.apply_reply_mode(client, out, mark, flow);
+        Self::apply_reply_mode(client, out, mark, flow);
         flow
     }
 

@@ -7,8 +7,8 @@ use super::shared::Shared;
 use super::work::{Kind, Token, Work, Works};
 use crate::base::clock;
 use crate::config::Opt;
-use crate::observe::ShardStats;
 use crate::keyspace::{Txn, TxnBuffers};
+use crate::observe::ShardStats;
 use crate::observe::allocator;
 use aidb::{Durability, Sequence};
 use std::time::{Duration, Instant};
@@ -189,7 +189,7 @@ impl Worker {
             Kind::Timer(timer) => self.timer_over(timer, client, out),
             Kind::Script(work) => self.script_resume(token, work, client, since_us, out),
         };
-        self.apply_reply_mode(client, out, mark, flow);
+        Self::apply_reply_mode(client, out, mark, flow);
         flow
     }
 

@@ -73,7 +73,13 @@ fn refresh() {
     unsafe {
         let none = std::ptr::null_mut();
         let value = (&raw mut epoch).cast();
-        tikv_jemalloc_sys::mallctl(c"epoch".as_ptr(), none, none.cast(), value, size_of::<u64>());
+        tikv_jemalloc_sys::mallctl(
+            c"epoch".as_ptr(),
+            none,
+            none.cast(),
+            value,
+            size_of::<u64>(),
+        );
     }
 }
 

@@ -86,13 +86,19 @@ pub fn allowed_cpus() -> Vec<usize> {
 
 /// Raises the limit of open files as far as is wanted and allowed; returns what is in force.
 pub fn raise_descriptor_limit(wanted: u64) -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: both calls get a pointer to a whole `rlimit`.
     unsafe {
         if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 || limit.rlim_cur >= wanted {
             return limit.rlim_cur;
         }
-        let raised = libc::rlimit { rlim_cur: wanted.min(limit.rlim_max), ..limit };
+        let raised = libc::rlimit {
+            rlim_cur: wanted.min(limit.rlim_max),
+            ..limit
+        };
         if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 {
             raised.rlim_cur
         } else {

@@ -2,9 +2,8 @@
 
 use super::net::{ConnKey, Sockets};
 use crate::config::{BufferLimit, ClientClass, Settings};
-use crate::engine::{Client, Flow, Worker};
+use crate::engine::{Client, Flow, Sequence, Worker};
 use crate::resp::{Args, Decoder, Limits, Protocol, Reply, RespWriter, Step};
-use aidb::Sequence;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
@@ -89,7 +88,11 @@ impl Connection {
                 sockets.pause_reading(self.key);
             }
             self.check_input(worker, input_max);
-            return if self.client.parked.is_some() { Progress::Idle } else { Progress::More };
+            return if self.client.parked.is_some() {
+                Progress::Idle
+            } else {
+                Progress::More
+            };
         }
         self.input.clear();
         self.consumed = 0;
@@ -100,7 +103,12 @@ impl Connection {
     }
 
     /// Runs what is left of the input.
-    pub fn proceed(&mut self, worker: &mut Worker, sockets: &mut Sockets, limits: &Limits) -> Progress {
+    pub fn proceed(
+        &mut self,
+        worker: &mut Worker,
+        sockets: &mut Sockets,
+        limits: &Limits,
+    ) -> Progress {
         if self.closing || self.client.parked.is_some() {
             return Progress::Idle;
         }
@@ -158,9 +166,15 @@ impl Connection {
 
     fn check_input(&mut self, worker: &Worker, input_max: usize) {
         let unread = self.input.len() - self.consumed;
-        self.client.info.query_buffer.store(unread, Ordering::Relaxed);
+        self.client
+            .info
+            .query_buffer
+            .store(unread, Ordering::Relaxed);
         if unread > input_max {
-            tracing::warn!(client = self.client.id(), "closed: its input exceeds client-query-buffer-limit");
+            tracing::warn!(
+                client = self.client.id(),
+                "closed: its input exceeds client-query-buffer-limit"
+            );
             let shard = worker.shared.observer.shard(worker.shard as usize);
             shard.query_buffer_disconnections.add(1);
             self.drop_output();
@@ -174,10 +188,13 @@ impl Connection {
             return;
         }
         match barrier {
-            Some(sequence) => self.held.push_back((sequence, std::mem::take(&mut self.out))),
+            Some(sequence) => self
+                .held
+                .push_back((sequence, std::mem::take(&mut self.out))),
             None if !self.held.is_empty() => {
                 let (sequence, _) = self.held[self.held.len() - 1];
-                self.held.push_back((sequence, std::mem::take(&mut self.out)));
+                self.held
+                    .push_back((sequence, std::mem::take(&mut self.out)));
             }
             None if self.ready.is_empty() => std::mem::swap(&mut self.ready, &mut self.out),
             None => {
@@ -189,7 +206,11 @@ impl Connection {
 
     /// The journal has made commits durable up to here.
     pub fn release(&mut self, durable: Sequence) {
-        while self.held.front().is_some_and(|(sequence, _)| *sequence <= durable) {
+        while self
+            .held
+            .front()
+            .is_some_and(|(sequence, _)| *sequence <= durable)
+        {
             if let Some((_, bytes)) = self.held.pop_front() {
                 self.ready.extend_from_slice(&bytes);
             }
@@ -238,9 +259,15 @@ impl Connection {
     /// Gives up on a client that does not read what it asked for.
     pub fn check_output(&mut self, settings: &Settings, now_ms: i64) -> bool {
         let unsent = self.unsent_bytes();
-        self.client.info.output_bytes.store(unsent, Ordering::Relaxed);
-        let BufferLimit { hard_bytes, soft_bytes, soft_seconds } =
-            settings.buffer_limit(ClientClass::Normal);
+        self.client
+            .info
+            .output_bytes
+            .store(unsent, Ordering::Relaxed);
+        let BufferLimit {
+            hard_bytes,
+            soft_bytes,
+            soft_seconds,
+        } = settings.buffer_limit(ClientClass::Normal);
         let over = |limit: u64| limit > 0 && unsent as u64 > limit;
         if !over(soft_bytes) {
             self.over_soft_limit_since_ms = None;

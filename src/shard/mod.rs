@@ -15,4 +15,4 @@ pub mod net;
 mod serve;
 mod start;
 
-pub use start::{check, run};
+pub use start::run;

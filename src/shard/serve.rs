@@ -1,15 +1,19 @@
 //! A shard's main task: pass after pass until the server stops.
 
 use super::connection::{Connection, Progress};
-use super::net::{CloseReason, ConnKey, ListenerId, ListenerSocket, Net, NetConfig, NetHandler, Sockets};
+use super::net::{
+    CloseReason, ConnKey, ListenerId, ListenerSocket, Net, NetConfig, NetHandler, Sockets,
+};
 use crate::base::mailbox::Mailbox;
 use crate::config::Opt;
 use crate::engine::{Client, ClientFlags, Flow, Message, Peer, Shared, Worker};
 use crate::resp::Limits;
 use slab::Slab;
 use socket2::SockRef;
+use std::fmt::Display;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -25,16 +29,22 @@ pub async fn serve(
 ) -> Result<(), String> {
     let mailbox = &shared.host.mailboxes[shard as usize];
     let mut net = Net::new(NetConfig::default(), mailbox).map_err(|error| error.to_string())?;
-    let listeners = listeners.into_iter().map(|socket| net.listen(socket)).collect();
+    let listeners = listeners
+        .into_iter()
+        .map(|socket| net.listen(socket))
+        .collect();
     let mut state = Shard::new(shared, shard, listeners);
     state.set_keepalive(&net);
     loop {
-        state.pass(&mut net).map_err(|error| format!("the socket ring failed: {error}"))?;
+        state
+            .pass(&mut net)
+            .map_err(|error| format!("the socket ring failed: {error}"))?;
         if state.is_finished() {
             break;
         }
         if state.has_more() {
-            net.submit().map_err(|error| format!("the socket ring failed: {error}"))?;
+            net.submit()
+                .map_err(|error| format!("the socket ring failed: {error}"))?;
             glommio::yield_if_needed().await;
         } else {
             let patience = state.next_tick.saturating_duration_since(Instant::now());
@@ -113,7 +123,9 @@ impl Shard {
             }
         };
         for id in std::mem::take(&mut self.dirty) {
-            let Some(connection) = self.connections.get_mut(id) else { continue };
+            let Some(connection) = self.connections.get_mut(id) else {
+                continue;
+            };
             connection.dirty = false;
             connection.end_pass(barrier);
             if connection.is_held() {
@@ -124,10 +136,12 @@ impl Shard {
     }
 
     /// The journal could not keep what this pass answered: nobody may read that it did.
-    fn lose_replies(&mut self, net: &mut Net, error: &aidb::Error) {
+    fn lose_replies(&mut self, net: &mut Net, error: &dyn Display) {
         tracing::error!(%error, "the journal failed: clients with unsent replies are closed");
         for id in std::mem::take(&mut self.dirty) {
-            let Some(connection) = self.connections.get_mut(id) else { continue };
+            let Some(connection) = self.connections.get_mut(id) else {
+                continue;
+            };
             connection.dirty = false;
             connection.drop_output();
             connection.closing = true;
@@ -157,7 +171,12 @@ impl Shard {
             }
             Message::Monitor(line) => {
                 for (id, connection) in &mut self.connections {
-                    if connection.client.info.flags().contains(ClientFlags::MONITOR) {
+                    if connection
+                        .client
+                        .info
+                        .flags()
+                        .contains(ClientFlags::MONITOR)
+                    {
                         connection.out.extend_from_slice(&line);
                         mark_dirty(&mut self.dirty, id, connection);
                     }
@@ -169,7 +188,8 @@ impl Shard {
                 }
             }
             Message::Shutdown => {
-                self.stop_at.get_or_insert(Instant::now() + SHUTDOWN_PATIENCE);
+                self.stop_at
+                    .get_or_insert(Instant::now() + SHUTDOWN_PATIENCE);
             }
         }
     }
@@ -186,8 +206,12 @@ impl Shard {
 
     /// Takes parked work up again.
     fn resume(&mut self, sockets: &mut Sockets, token: u64) {
-        let Some(id) = self.worker.conn_of(token).map(|conn| conn as usize) else { return };
-        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Some(id) = self.worker.conn_of(token).map(|conn| conn as usize) else {
+            return;
+        };
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
         let Connection { client, out, .. } = &mut **connection;
         let flow = self.worker.resume(token, client, out);
         self.after(sockets, id, flow);
@@ -214,7 +238,9 @@ impl Shard {
         if self.stop_at.is_some() {
             return;
         }
-        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
         let progress = connection.proceed(&mut self.worker, sockets, &self.limits);
         mark_dirty(&mut self.dirty, id, connection);
         if progress == Progress::More {
@@ -227,7 +253,9 @@ impl Shard {
         if let Err(error) = journal.health() {
             tracing::error!(%error, "the journal failed: clients whose commits are not durable are closed");
             for id in std::mem::take(&mut self.held) {
-                let Some(connection) = self.connections.get_mut(id) else { continue };
+                let Some(connection) = self.connections.get_mut(id) else {
+                    continue;
+                };
                 connection.drop_output();
                 connection.closing = true;
                 connection.flush(net, &self.worker);
@@ -238,7 +266,9 @@ impl Shard {
         let connections = &mut self.connections;
         let worker = &self.worker;
         self.held.retain(|id| {
-            let Some(connection) = connections.get_mut(*id) else { return false };
+            let Some(connection) = connections.get_mut(*id) else {
+                return false;
+            };
             connection.release(durable);
             connection.flush(net, worker);
             connection.is_held()
@@ -280,10 +310,17 @@ impl Shard {
             let info = &connection.client.info;
             let idle_ms = now_ms - info.last_active_ms.load(Ordering::Relaxed);
             let monitors = info.flags().contains(ClientFlags::MONITOR);
-            if timeout_ms > 0 && idle_ms > timeout_ms && connection.client.parked.is_none() && !monitors {
+            if timeout_ms > 0
+                && idle_ms > timeout_ms
+                && connection.client.parked.is_none()
+                && !monitors
+            {
                 net.close(connection.key);
             } else if connection.check_output(settings, now_ms) {
-                tracing::warn!(client = connection.client.id(), "closed: its unread replies exceed client-output-buffer-limit");
+                tracing::warn!(
+                    client = connection.client.id(),
+                    "closed: its unread replies exceed client-output-buffer-limit"
+                );
                 shard.output_buffer_disconnections.add(1);
                 connection.drop_output();
                 connection.closing = true;
@@ -320,14 +357,22 @@ impl Shard {
 
     /// Whether the server stops and nothing is left to wait for.
     fn is_finished(&self) -> bool {
-        let Some(stop_at) = self.stop_at else { return false };
-        let unsent = self.connections.iter().any(|(_, c)| !c.gone && c.unsent_bytes() > 0);
+        let Some(stop_at) = self.stop_at else {
+            return false;
+        };
+        let unsent = self
+            .connections
+            .iter()
+            .any(|(_, c)| !c.gone && c.unsent_bytes() > 0);
         let started = self.worker.started_scripts();
         (!started && !unsent) || Instant::now() >= stop_at
     }
 
     fn find(&self, client: u64) -> Option<usize> {
-        self.connections.iter().find(|(_, c)| c.client.id() == client).map(|(id, _)| id)
+        self.connections
+            .iter()
+            .find(|(_, c)| c.client.id() == client)
+            .map(|(id, _)| id)
     }
 
     fn by_key(&mut self, key: ConnKey) -> Option<usize> {
@@ -337,7 +382,11 @@ impl Shard {
 
     fn forget(&mut self, id: usize) {
         self.connections.remove(id);
-        self.shared.observer.shard(self.worker.shard as usize).connected_clients.lower();
+        self.shared
+            .observer
+            .shard(self.worker.shard as usize)
+            .connected_clients
+            .lower();
     }
 }
 
@@ -365,11 +414,17 @@ impl NetHandler for Shard {
         }
         shard.connections_received.add(1);
         shard.connected_clients.raise();
-        let info = self.shared.clients.enter(self.worker.shard, peer, self.worker.now_ms);
+        let info = self
+            .shared
+            .clients
+            .enter(self.worker.shard, peer, self.worker.now_ms);
         let open = settings.text(Opt::Requirepass).is_empty();
         let entry = self.connections.vacant_entry();
         let id = entry.key();
-        entry.insert(Box::new(Connection::new(key, Client::new(info, id as u64, open))));
+        entry.insert(Box::new(Connection::new(
+            key,
+            Client::new(info, id as u64, open),
+        )));
         if self.by_slot.len() <= key.index() {
             self.by_slot.resize(key.index() + 1, None);
         }
@@ -389,8 +444,13 @@ impl NetHandler for Shard {
         }
         let Some(id) = self.by_key(conn) else { return };
         let connection = &mut self.connections[id];
-        let progress =
-            connection.receive(&mut self.worker, sockets, &self.limits, self.input_max, data);
+        let progress = connection.receive(
+            &mut self.worker,
+            sockets,
+            &self.limits,
+            self.input_max,
+            data,
+        );
         mark_dirty(&mut self.dirty, id, connection);
         if progress == Progress::More && !self.ready.contains(&id) {
             self.ready.push(id);
@@ -439,13 +499,21 @@ fn peer_of(socket: &OwnedFd) -> Peer {
     let address = text(socket_ref.peer_addr());
     let local_address = text(socket_ref.local_addr());
     let fd = socket.as_raw_fd();
-    match (address, local_address) {
-        (Some(address), Some(local_address)) => Peer { address, local_address, fd, unix: false },
-        _ => {
-            let path = socket_ref.local_addr().ok();
-            let path = path.as_ref().and_then(|a| a.as_pathname()).map(|p| p.display().to_string());
-            let name = format!("{}:0", path.unwrap_or_default());
-            Peer { address: name.clone(), local_address: name, fd, unix: true }
-        }
+    if let (Some(address), Some(local_address)) = (address, local_address) {
+        return Peer {
+            address,
+            local_address,
+            fd,
+            unix: false,
+        };
+    }
+    let path = socket_ref.local_addr().ok();
+    let path = path.as_ref().and_then(|a| a.as_pathname());
+    let name = format!("{}:0", path.unwrap_or(Path::new("")).display());
+    Peer {
+        address: name.clone(),
+        local_address: name,
+        fd,
+        unix: true,
     }
 }

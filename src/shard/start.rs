@@ -2,24 +2,16 @@
 
 use super::net::{self, ListenerSocket};
 use super::serve;
-use crate::base::{clock, mailbox::Mailbox};
-use crate::config::{Config, Durability, Opt, Settings};
-use crate::engine::registry::Registry;
-use crate::engine::{Clients, Host, Message, Pause, Running, Shared};
-use crate::keyspace::{DATABASES_MAX, Keyspace, Loader};
-use crate::locks::{Gate, KeyLockManager};
-use crate::observe::{Observer, log};
-use crate::script::{ScriptCache, Watchdog};
-use aidb::{CheckReport, DB, Options, Recovery};
+use crate::config::{Config, Opt, Settings};
+use crate::engine::{Message, Shared, listen_to_changes, open};
+use crate::observe::{log, process};
 use glommio::{LocalExecutorBuilder, Placement};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Descriptors that the server needs besides those of its clients.
 const OWN_DESCRIPTORS: u64 = 64;
@@ -64,7 +56,10 @@ pub fn run(config: Config) -> Result<(), String> {
     }
     let mut outcome = Ok(());
     for thread in threads {
-        let ended = thread.join().map_err(|error| error.to_string()).and_then(|served| served);
+        let ended = thread
+            .join()
+            .map_err(|error| error.to_string())
+            .and_then(|served| served);
         outcome = outcome.and(ended);
     }
     listeners.remove_unix_socket();
@@ -74,153 +69,11 @@ pub fn run(config: Config) -> Result<(), String> {
     outcome
 }
 
-/// Shows what is wrong with a data directory. With `repair` the operator is asked whether damage shall be cut off.
-pub fn check(dir: &Path, repair: bool) -> Result<(), String> {
-    let mut confirm = |report: &CheckReport| {
-        show(report);
-        repair && ask("Cut the journal off at the bad place? What follows it is lost. [y/N] ")
-    };
-    let report = aidb::check(dir, &aidb::fs::RealFileSystem, &mut confirm);
-    let report = report.map_err(|error| error.to_string())?;
-    if report.repaired {
-        println!("repaired: the journal ends before the bad place");
-        return Ok(());
-    }
-    match report.damage {
-        Some(damage) => Err(format!("{damage} (aikv check --repair cuts it off)")),
-        None => {
-            show(&report);
-            println!("the directory is sound");
-            Ok(())
-        }
-    }
-}
-
-fn show(report: &CheckReport) {
-    let Recovery { batches, records, bytes, segments, last, clean, cut } = &report.recovery;
-    println!("{segments} segments, {bytes} bytes, {batches} batches with {records} records, the last is number {last}");
-    println!("closed in good order: {}", if *clean { "yes" } else { "no" });
-    if let Some(cut) = cut {
-        println!(
-            "bad place: {} at offset {}: {}; {} bytes from there on, {} intact frames among them",
-            cut.file.display(),
-            cut.offset,
-            cut.what,
-            cut.bytes,
-            cut.later_frames
-        );
-    }
-}
-
-fn ask(question: &str) -> bool {
-    print!("{question}");
-    let mut answer = String::new();
-    let asked = std::io::stdout().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
-    asked.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
-}
-
 fn start_log(settings: &Settings) -> Result<log::LogControl, String> {
     let file = settings.text(Opt::Logfile);
     let file = (!file.is_empty()).then(|| PathBuf::from(&*file));
     log::init(settings.log_level(), file.as_deref())
         .map_err(|error| format!("cannot start the log: {error}"))
-}
-
-fn journal_durability(durability: Durability) -> aidb::Durability {
-    match durability {
-        Durability::Always => aidb::Durability::Always,
-        Durability::Everysec => aidb::Durability::EverySec,
-        Durability::No => aidb::Durability::No,
-    }
-}
-
-/// Opens the store, loads the keyspace from it, and puts together what the shards share.
-fn open(config: Config, shards: usize, port: u16) -> Result<&'static Shared, String> {
-    let settings = config.settings();
-    let databases = settings.size(Opt::Databases);
-    if databases > DATABASES_MAX {
-        return Err(format!("databases: there can be {DATABASES_MAX} at most"));
-    }
-    let keyspace: &'static Keyspace = Box::leak(Box::new(Keyspace::new(databases)));
-    let journal = recover(settings, keyspace)?;
-    let mailboxes: std::io::Result<Box<[_]>> =
-        (0..shards).map(|_| Mailbox::new().map(Arc::new)).collect();
-    let mailboxes = mailboxes.map_err(|error| format!("cannot make a mailbox: {error}"))?;
-    let host = Arc::new(Host { keyspace, mailboxes });
-    let registry = Registry::new();
-    let slice = Duration::from_micros(settings.number(Opt::ScriptSliceUs) as u64);
-    let watchdog = Watchdog::start(slice)
-        .map_err(|error| format!("cannot start the watchdog of scripts: {error}"))?;
-    let observer = Observer::new(shards, registry.specs().len());
-    let shared = Shared {
-        keyspace,
-        journal,
-        locks: KeyLockManager::new(host.clone()),
-        gate: Gate::new(shards, host.clone()),
-        host,
-        registry,
-        observer,
-        scripts: ScriptCache::default(),
-        watchdog,
-        clients: Clients::default(),
-        running: Running::default(),
-        pause: Pause::default(),
-        monitors: AtomicUsize::new(0),
-        active_expire: AtomicBool::new(true),
-        stopping: AtomicBool::new(false),
-        started_ms: clock::unix_ms(),
-        run_id: (0..40).map(|_| fastrand::digit(16)).collect(),
-        port,
-        config,
-    };
-    Ok(Box::leak(Box::new(shared)))
-}
-
-fn recover(settings: &Settings, keyspace: &'static Keyspace) -> Result<DB, String> {
-    let dir = settings.text(Opt::Dir);
-    std::fs::create_dir_all(&*dir).map_err(|error| format!("cannot create {dir}: {error}"))?;
-    let options = Options {
-        durability: journal_durability(settings.durability()),
-        segment_size: settings.size(Opt::JournalSegmentSize) as u64,
-        rewrite_min_bytes: settings.size(Opt::JournalRewriteMinSize) as u64,
-        rewrite_growth_percent: settings.number(Opt::JournalRewritePercentage) as u32,
-        ..Options::default()
-    };
-    let start = Instant::now();
-    let mut loader = Loader::new(keyspace);
-    let mut replay = |op: aidb::Op<'_>| loader.apply(op).map_err(|error| error.to_string());
-    let (journal, recovery) =
-        DB::open(&*dir, options, &mut replay).map_err(|error| error.to_string())?;
-    loader.finish(clock::unix_ms()).map_err(|error| error.to_string())?;
-    report(&recovery, start.elapsed());
-    Ok(journal)
-}
-
-fn report(recovery: &Recovery, took: Duration) {
-    let Recovery { records, bytes, segments, clean, cut, .. } = recovery;
-    tracing::info!(records, bytes, segments, clean, took_ms = took.as_millis() as u64, "journal replayed");
-    if let Some(cut) = cut {
-        tracing::warn!(
-            file = %cut.file.display(),
-            offset = cut.offset,
-            bytes = cut.bytes,
-            later_frames = cut.later_frames,
-            "the end of the journal was cut off: {}",
-            cut.what
-        );
-    }
-}
-
-/// Has options that CONFIG SET changes take effect.
-fn listen_to_changes(shared: &'static Shared, log: log::LogControl) {
-    shared.journal.on_durable(Box::new(|_| shared.tell_all(|| Message::Durable)));
-    let durability = |settings: &Settings| {
-        shared.journal.set_durability(journal_durability(settings.durability()));
-        Ok(())
-    };
-    shared.config.on_change(Opt::Durability, Box::new(durability));
-    let level = move |settings: &Settings| log.set_level(settings.log_level());
-    shared.config.on_change(Opt::Loglevel, Box::new(level));
 }
 
 /// The first signal asks the shards to end, the second ends the process.
@@ -237,8 +90,12 @@ fn watch_signals(shared: &'static Shared) -> Result<(), String> {
             shared.tell_all(|| Message::Shutdown);
         }
     };
-    let thread = std::thread::Builder::new().name("signals".into()).spawn(watch);
-    thread.map(drop).map_err(|error| format!("cannot listen to signals: {error}"))
+    let thread = std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(watch);
+    thread
+        .map(drop)
+        .map_err(|error| format!("cannot listen to signals: {error}"))
 }
 
 /// The sockets that the shards will accept from.
@@ -252,7 +109,10 @@ struct Listeners {
 
 impl Listeners {
     fn take(&mut self, shard: usize) -> Result<Vec<ListenerSocket>, String> {
-        debug_assert!(self.tcp.iter().all(|sockets| !sockets.is_empty()), "one for each shard");
+        debug_assert!(
+            self.tcp.iter().all(|sockets| !sockets.is_empty()),
+            "one for each shard"
+        );
         let mut own: Vec<_> = self.tcp.iter_mut().filter_map(Vec::pop).collect();
         if let Some((path, socket)) = &self.unix {
             let clone = socket.try_clone();
@@ -276,7 +136,9 @@ fn listen(settings: &Settings, shards: usize) -> Result<Listeners, String> {
     let bind = settings.text(Opt::Bind);
     for word in bind.split_whitespace() {
         // As in Redis, an address with a leading '-' may be unavailable.
-        let (host, optional) = word.strip_prefix('-').map_or((word, false), |host| (host, true));
+        let (host, optional) = word
+            .strip_prefix('-')
+            .map_or((word, false), |host| (host, true));
         match listen_tcp(host, port, backlog, shards) {
             Ok((address, sockets)) => {
                 port = address.port();
@@ -288,11 +150,20 @@ fn listen(settings: &Settings, shards: usize) -> Result<Listeners, String> {
         }
     }
     let path = settings.text(Opt::Unixsocket);
-    let unix = if path.is_empty() { None } else { Some(listen_unix(settings, &path, backlog)?) };
+    let unix = if path.is_empty() {
+        None
+    } else {
+        Some(listen_unix(settings, &path, backlog)?)
+    };
     if tcp.is_empty() && unix.is_none() {
         return Err("there is nothing to listen on: set 'bind' or 'unixsocket'".to_owned());
     }
-    Ok(Listeners { tcp, addresses, unix, port })
+    Ok(Listeners {
+        tcp,
+        addresses,
+        unix,
+        port,
+    })
 }
 
 fn listen_tcp(
@@ -308,9 +179,14 @@ fn listen_tcp(
     };
     let failed = |error| format!("cannot listen on {host}:{port}: {error}");
     let mut found = (host, port).to_socket_addrs().map_err(failed)?;
-    let address = found.next().ok_or_else(|| format!("{host} has no address"))?;
+    let address = found
+        .next()
+        .ok_or_else(|| format!("{host} has no address"))?;
     let sockets = ListenerSocket::tcp(address, backlog, shards).map_err(failed)?;
-    let address = sockets.first().and_then(ListenerSocket::local_addr).unwrap_or(address);
+    let address = sockets
+        .first()
+        .and_then(ListenerSocket::local_addr)
+        .unwrap_or(address);
     Ok((address, sockets))
 }
 
@@ -326,9 +202,20 @@ fn listen_unix(
 }
 
 fn banner(shared: &Shared, settings: &Settings, listeners: &Listeners) {
-    let addresses: Vec<String> = listeners.addresses.iter().map(ToString::to_string).collect();
-    let unix = listeners.unix.as_ref().map(|(path, _)| path.display().to_string());
-    let listening = addresses.into_iter().chain(unix).collect::<Vec<_>>().join(", ");
+    let addresses: Vec<String> = listeners
+        .addresses
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let unix = listeners
+        .unix
+        .as_ref()
+        .map(|(path, _)| path.display().to_string());
+    let listening = addresses
+        .into_iter()
+        .chain(unix)
+        .collect::<Vec<_>>()
+        .join(", ");
     let keys: usize = (0..shared.keyspace.databases())
         .map(|db| shared.keyspace.size(db as u8).keys)
         .sum();
@@ -343,18 +230,24 @@ fn banner(shared: &Shared, settings: &Settings, listeners: &Listeners) {
 }
 
 fn shown(settings: &Settings, name: &str) -> String {
-    crate::config::table::find(name).map(|spec| settings.display(spec)).unwrap_or_default()
+    crate::config::table::find(name)
+        .map(|spec| settings.display(spec))
+        .unwrap_or_default()
 }
 
 /// The processors that this process may run on.
 fn allowed_cpus() -> Vec<usize> {
-    let allowed = crate::observe::process::allowed_cpus();
+    let allowed = process::allowed_cpus();
     if allowed.is_empty() { vec![0] } else { allowed }
 }
 
 fn raise_descriptor_limit(wanted: u64) {
-    let got = crate::observe::process::raise_descriptor_limit(wanted);
+    let got = process::raise_descriptor_limit(wanted);
     if got < wanted {
-        tracing::warn!(wanted, got, "the limit of open files (ulimit -n) allows fewer clients than maxclients");
+        tracing::warn!(
+            wanted,
+            got,
+            "the limit of open files (ulimit -n) allows fewer clients than maxclients"
+        );
     }
 }

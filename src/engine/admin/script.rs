@@ -70,7 +70,10 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
 
 fn load(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let script = Script::new(ctx.args.get(2)).map_err(|line| Error::Other(line.into()))?;
-    let dialect = script.header.dialect.unwrap_or_else(|| ctx.worker.dialect());
+    let dialect = script
+        .header
+        .dialect
+        .unwrap_or_else(|| ctx.worker.dialect());
     ctx.worker.check_script(&script, dialect)?;
     let script = ctx.worker.shared.scripts.load(script);
     ctx.reply.bulk(&script.sha.to_hex());
@@ -92,7 +95,11 @@ fn flush(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     match ctx.args.len() {
         2 => {}
         3 if known(ctx.args.get(2)) => {}
-        _ => return Err(Error::text("ERR SCRIPT FLUSH only support SYNC|ASYNC option")),
+        _ => {
+            return Err(Error::text(
+                "ERR SCRIPT FLUSH only support SYNC|ASYNC option",
+            ));
+        }
     }
     ctx.worker.shared.scripts.flush();
     ctx.reply.ok();
@@ -135,9 +142,10 @@ fn help(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
         "    Return the body of a script in the scripts cache.",
     ];
     ctx.reply.array(LINES.len() + 2);
-    LINES.iter().for_each(|line| ctx.reply.simple(line));
+    for line in LINES {
+        ctx.reply.simple(line);
+    }
     ctx.reply.simple("HELP");
     ctx.reply.simple("    Print this help.");
     Ok(Flow::Done)
 }
-

@@ -1,4 +1,6 @@
 //! Connections come and go in every way, and each event reaches the connection it belongs to.
+//!
+//! Unsafe: lowers the limit of descriptors of a process of its own.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

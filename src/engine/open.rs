@@ -1,0 +1,131 @@
+//! From a configuration to what the shards share: the store is opened, the keyspace loaded from it.
+
+use super::client::Clients;
+use super::message::Message;
+use super::registry::Registry;
+use super::running::Running;
+use super::shared::{Host, Pause, Shared};
+use crate::base::{clock, mailbox::Mailbox};
+use crate::config::{Config, Durability, Opt, Settings};
+use crate::keyspace::{DATABASES_MAX, Keyspace, Loader};
+use crate::locks::{Gate, KeyLockManager};
+use crate::observe::{Observer, log::LogControl};
+use crate::script::{ScriptCache, Watchdog};
+use aidb::{DB, Options, Recovery};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::time::{Duration, Instant};
+
+/// Opens the store, loads the keyspace from it, and puts together what the shards share.
+pub fn open(config: Config, shards: usize, port: u16) -> Result<&'static Shared, String> {
+    let settings = config.settings();
+    let databases = settings.size(Opt::Databases);
+    if databases > DATABASES_MAX {
+        return Err(format!("databases: there can be {DATABASES_MAX} at most"));
+    }
+    let keyspace: &'static Keyspace = Box::leak(Box::new(Keyspace::new(databases)));
+    let journal = recover(settings, keyspace)?;
+    let mailboxes: std::io::Result<Box<[_]>> =
+        (0..shards).map(|_| Mailbox::new().map(Arc::new)).collect();
+    let mailboxes = mailboxes.map_err(|error| format!("cannot make a mailbox: {error}"))?;
+    let host = Arc::new(Host {
+        keyspace,
+        mailboxes,
+    });
+    let registry = Registry::new();
+    let slice = Duration::from_micros(settings.number(Opt::ScriptSliceUs) as u64);
+    let watchdog = Watchdog::start(slice)
+        .map_err(|error| format!("cannot start the watchdog of scripts: {error}"))?;
+    let observer = Observer::new(shards, registry.specs().len());
+    let shared = Shared {
+        keyspace,
+        journal,
+        locks: KeyLockManager::new(host.clone()),
+        gate: Gate::new(shards, host.clone()),
+        host,
+        registry,
+        observer,
+        scripts: ScriptCache::default(),
+        watchdog,
+        clients: Clients::default(),
+        running: Running::default(),
+        pause: Pause::default(),
+        monitors: AtomicUsize::new(0),
+        active_expire: AtomicBool::new(true),
+        stopping: AtomicBool::new(false),
+        started_ms: clock::unix_ms(),
+        run_id: (0..40).map(|_| fastrand::digit(16)).collect(),
+        port,
+        config,
+    };
+    Ok(Box::leak(Box::new(shared)))
+}
+
+/// Has options that CONFIG SET changes take effect, and tells the shards of durable commits.
+pub fn listen_to_changes(shared: &'static Shared, log: LogControl) {
+    let tell = |_| shared.tell_all(|| Message::Durable);
+    shared.journal.on_durable(Box::new(tell));
+    let durability = |settings: &Settings| {
+        let durability = journal_durability(settings.durability());
+        shared.journal.set_durability(durability);
+        Ok(())
+    };
+    shared
+        .config
+        .on_change(Opt::Durability, Box::new(durability));
+    let level = move |settings: &Settings| log.set_level(settings.log_level());
+    shared.config.on_change(Opt::Loglevel, Box::new(level));
+}
+
+fn journal_durability(durability: Durability) -> aidb::Durability {
+    match durability {
+        Durability::Always => aidb::Durability::Always,
+        Durability::Everysec => aidb::Durability::EverySec,
+        Durability::No => aidb::Durability::No,
+    }
+}
+
+fn recover(settings: &Settings, keyspace: &'static Keyspace) -> Result<DB, String> {
+    let dir = settings.text(Opt::Dir);
+    std::fs::create_dir_all(&*dir).map_err(|error| format!("cannot create {dir}: {error}"))?;
+    let options = Options {
+        durability: journal_durability(settings.durability()),
+        segment_size: settings.size(Opt::JournalSegmentSize) as u64,
+        rewrite_min_bytes: settings.size(Opt::JournalRewriteMinSize) as u64,
+        rewrite_growth_percent: settings.number(Opt::JournalRewritePercentage) as u32,
+        ..Options::default()
+    };
+    let start = Instant::now();
+    let mut loader = Loader::new(keyspace);
+    let mut replay = |op: aidb::Op<'_>| loader.apply(op).map_err(|error| error.to_string());
+    let (journal, recovery) =
+        DB::open(&*dir, options, &mut replay).map_err(|error| error.to_string())?;
+    loader
+        .finish(clock::unix_ms())
+        .map_err(|error| error.to_string())?;
+    report(&recovery, start.elapsed());
+    Ok(journal)
+}
+
+fn report(recovery: &Recovery, took: Duration) {
+    let Recovery {
+        records,
+        bytes,
+        segments,
+        clean,
+        cut,
+        ..
+    } = recovery;
+    let took_ms = took.as_millis() as u64;
+    tracing::info!(records, bytes, segments, clean, took_ms, "journal replayed");
+    if let Some(cut) = cut {
+        tracing::warn!(
+            file = %cut.file.display(),
+            offset = cut.offset,
+            bytes = cut.bytes,
+            later_frames = cut.later_frames,
+            "the end of the journal was cut off: {}",
+            cut.what
+        );
+    }
+}
