@@ -1,6 +1,6 @@
 //! Connections come and go in every way, and each event reaches the connection it belongs to.
 //!
-//! Unsafe: lowers the limit of descriptors of a process of its own.
+//! Unsafe: two tests run in processes of their own, with the signal and the limit of descriptors that they need.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
