@@ -56,13 +56,15 @@ def watched_transactions(client, other):
     assert client.get("w") == "changed"
 
 
-def collections(client):
-    assert client.hset("h", mapping={"f": 1, "g": 2}) == 2 and client.hgetall("h") == {"f": "1", "g": "2"}
-    assert client.rpush("l", 1, 2, 3) == 3 and client.lrange("l", 0, -1) == ["1", "2", "3"]
-    assert client.sadd("set", "x", "y") == 2 and client.smembers("set") == {"x", "y"}
-    assert client.zadd("z", {"m": 1.5, "n": 2}) == 2
-    assert client.zrange("z", 0, -1, withscores=True) in ([("m", 1.5), ("n", 2.0)], [["m", 1.5], ["n", 2.0]])
-    assert {"h", "l", "set", "z"} <= set(client.scan_iter(count=100))
+def locks(client, other):
+    lock = client.lock("mutex", timeout=10)
+    assert lock.acquire(blocking=False)
+    assert not other.lock("mutex", timeout=10).acquire(blocking=False)
+    assert lock.extend(5) and lock.owned()
+    lock.release()
+    with other.lock("mutex", timeout=10, blocking_timeout=5):
+        assert set(client.scan_iter(match="mut*", count=100)) == {"mutex"}
+    assert not client.exists("mutex")
 
 
 def scripts(client):
@@ -105,7 +107,7 @@ def main(binary):
                 client.flushall()
                 strings_and_pipelines(client)
                 watched_transactions(client, other)
-                collections(client)
+                locks(client, other)
                 scripts(client)
                 administration(client)
                 print(f"RESP{protocol}: ok")
