@@ -243,12 +243,12 @@ fn parts<'a>(args: &Args<'a>) -> Result<Parts<'a>, Error> {
     }
     let count =
         usize::try_from(count).map_err(|_| Error::text("ERR Number of keys can't be negative"))?;
-    let keys = args.iter().skip(3).take(count).collect();
-    let argv = args.iter().skip(3 + count).collect();
     Ok(Parts {
         body: args.get(1),
-        keys,
-        argv,
+        keys: (3..3 + count).map(|index| args.get(index)).collect(),
+        argv: (3 + count..args.len())
+            .map(|index| args.get(index))
+            .collect(),
     })
 }
 

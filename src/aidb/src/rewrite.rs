@@ -7,8 +7,7 @@
 //! At every step a crash leaves a directory that opens: the base appears under its name by one rename, when all of it
 //! is on disk, and only then what it replaces is removed. What a crash leaves over the next start removes.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,11 +84,21 @@ struct Share {
     remainder: u64,
 }
 
-/// For each live key of a share, the ordinal of its last put.
+/// For each key of a share, the ordinal of its last put.
 struct LastPuts {
     share: Share,
-    ordinals: BTreeMap<Box<[u8]>, u64>,
+    ordinals: HashMap<Box<[u8]>, u64, ahash::RandomState>,
+    cleared: Cleared,
     memory_bytes: usize,
+}
+
+/// Prefixes that were deleted, and when last. Looked at when all is read, so that a deleted prefix costs no walk over
+/// the keys.
+#[derive(Default)]
+struct Cleared {
+    ordinals: HashMap<Box<[u8]>, u64, ahash::RandomState>,
+    /// The lengths of these prefixes: as many looks a key needs.
+    lengths: BTreeSet<usize>,
 }
 
 impl Rewrite<'_> {
@@ -101,7 +110,8 @@ impl Rewrite<'_> {
         while let Some(share) = shares.pop() {
             let mut last_puts = LastPuts {
                 share,
-                ordinals: BTreeMap::new(),
+                ordinals: HashMap::default(),
+                cleared: Cleared::default(),
                 memory_bytes: 0,
             };
             self.for_each(|ordinal, op| {
@@ -111,8 +121,9 @@ impl Rewrite<'_> {
                 }
                 Ok(())
             })?;
+            let mut live = last_puts.into_live().into_iter().peekable();
             self.for_each(|ordinal, op| match op {
-                Op::Put { key, value } if last_puts.ordinals.get(key) == Some(&ordinal) => {
+                Op::Put { key, value } if live.next_if_eq(&ordinal).is_some() => {
                     writer.put(key, value)
                 }
                 _ => Ok(()),
@@ -160,6 +171,9 @@ impl Rewrite<'_> {
 
 impl Share {
     fn has(self, key: &[u8]) -> bool {
+        if self.modulus == 1 {
+            return true;
+        }
         // The upper bits, because the lower ones of a CRC of short keys differ little.
         let hash = u64::from(crc32c::crc32c(key)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         hash % self.modulus == self.remainder
@@ -179,11 +193,9 @@ impl LastPuts {
             }
             Op::Put { .. } => {}
             Op::Delete { key } => self.remove(key),
-            Op::DeletePrefix { prefix: [] } => {
-                self.ordinals.clear();
-                self.memory_bytes = 0;
+            Op::DeletePrefix { prefix } => {
+                self.memory_bytes += self.cleared.note(prefix, ordinal);
             }
-            Op::DeletePrefix { prefix } => self.remove_prefix(prefix),
         }
     }
 
@@ -193,16 +205,18 @@ impl LastPuts {
         }
     }
 
-    fn remove_prefix(&mut self, prefix: &[u8]) {
-        let from = (Bound::Included(prefix), Bound::Unbounded);
-        let keys = self.ordinals.range::<[u8], _>(from).map(|(key, _)| key);
-        let doomed: Vec<Box<[u8]>> = keys
-            .take_while(|key| key.starts_with(prefix))
-            .cloned()
+    /// The ordinals of the puts that nothing took back, in order.
+    fn into_live(self) -> Vec<u64> {
+        let Self {
+            ordinals, cleared, ..
+        } = self;
+        let mut live: Vec<u64> = ordinals
+            .into_iter()
+            .filter(|(key, ordinal)| !cleared.covers(key, *ordinal))
+            .map(|(_, ordinal)| ordinal)
             .collect();
-        for key in doomed {
-            self.remove(&key);
-        }
+        live.sort_unstable();
+        live
     }
 
     /// Keeps half of the share and returns the other half.
@@ -213,7 +227,7 @@ impl LastPuts {
             remainder,
         };
         self.share = kept;
-        let mut memory_bytes = 0;
+        let mut memory_bytes = self.cleared.memory_bytes();
         self.ordinals.retain(|key, _| {
             let stays = kept.has(key);
             memory_bytes += if stays {
@@ -228,6 +242,32 @@ impl LastPuts {
             modulus: modulus * 2,
             remainder: remainder + modulus,
         }
+    }
+}
+
+impl Cleared {
+    /// Returns the bytes by which it grew.
+    fn note(&mut self, prefix: &[u8], ordinal: u64) -> usize {
+        if let Some(last) = self.ordinals.get_mut(prefix) {
+            *last = ordinal;
+            return 0;
+        }
+        self.lengths.insert(prefix.len());
+        self.ordinals.insert(prefix.into(), ordinal);
+        prefix.len() + KEY_OVERHEAD_BYTES
+    }
+
+    /// Whether the key's put at `ordinal` was followed by the end of one of its prefixes.
+    fn covers(&self, key: &[u8], ordinal: u64) -> bool {
+        let prefixes = self.lengths.iter().filter_map(|len| key.get(..*len));
+        prefixes
+            .filter_map(|prefix| self.ordinals.get(prefix))
+            .any(|cleared| *cleared > ordinal)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let keys = self.ordinals.keys();
+        keys.map(|prefix| prefix.len() + KEY_OVERHEAD_BYTES).sum()
     }
 }
 
