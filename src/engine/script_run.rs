@@ -264,7 +264,11 @@ impl Worker {
     ) -> Flow {
         let mark = out.len();
         let token = self.works.reserve();
-        let mut frame = match self.frame(invocation, client, &args, token) {
+        let frame = parts(&args).and_then(|parts| {
+            let frame = self.frame(invocation, client, &parts, token)?;
+            Ok((parts, frame))
+        });
+        let (parts, mut frame) = match frame {
             Ok(frame) => frame,
             Err(error) => {
                 self.answer_error(client, out, mark, &error);
@@ -272,7 +276,7 @@ impl Worker {
             }
         };
         let mut run = None;
-        let stand = self.script_go(&mut frame, &mut run, client, entry, &args, out);
+        let stand = self.script_go(&mut frame, &mut run, client, entry, &parts, out);
         if matches!(stand, Stand::Over) {
             return Flow::Done;
         }
@@ -316,7 +320,12 @@ impl Worker {
                 run,
                 ..
             } = &mut *work;
-            let stand = self.script_go(frame, run, client, entry, &args.as_args(), out);
+            let request = args.as_args();
+            let Ok(parts) = parts(&request) else {
+                unreachable!("it was taken apart before it was parked");
+            };
+            let stand = self.script_go(frame, run, client, entry, &parts, out);
+            drop(parts);
             if matches!(stand, Stand::Over) {
                 let took_us = clock::monotonic_us() - frame.started_us;
                 let took = Duration::from_micros(took_us);
@@ -365,7 +374,11 @@ impl Worker {
         out: &mut Vec<u8>,
     ) -> Result<(), NeedsGate> {
         let mark = out.len();
-        let mut frame = match self.frame(invocation, client, &args, 0) {
+        let frame = parts(&args).and_then(|parts| {
+            let frame = self.frame(invocation, client, &parts, 0)?;
+            Ok((parts, frame))
+        });
+        let (parts, mut frame) = match frame {
             Ok(frame) => frame,
             Err(error) => {
                 self.answer_error(client, out, mark, &error);
@@ -378,7 +391,7 @@ impl Worker {
             Txn::new(self.shared.keyspace, &mut self.buffers, 0, self.now_ms).savepoint();
         let mut run = None;
         let result = loop {
-            let step = match self.script_step(&mut frame, &mut run, client, &args, out) {
+            let step = match self.script_step(&mut frame, &mut run, client, &parts, out) {
                 Ok(Step::Preempted) => match self.overstayed(&mut frame) {
                     None => continue,
                     Some(error) => Err(error),
@@ -413,10 +426,9 @@ impl Worker {
         &mut self,
         invocation: Invocation,
         client: &Client,
-        args: &Args<'_>,
+        parts: &Parts<'_>,
         token: Token,
     ) -> Result<Frame, Error> {
-        let parts = parts(args)?;
         let script = if invocation.by_sha {
             let found = Sha::from_hex(parts.body).and_then(|sha| self.shared.scripts.get(&sha));
             found.ok_or(Error::text("NOSCRIPT No matching script. Please use EVAL."))?
@@ -458,15 +470,15 @@ impl Worker {
         run: &mut Option<ScriptRun>,
         client: &mut Client,
         entry: &'static Entry,
-        args: &Args<'_>,
+        parts: &Parts<'_>,
         out: &mut Vec<u8>,
     ) -> Stand {
         let mark = out.len();
         loop {
-            if run.is_none() && !self.admit_script(frame, args) {
+            if run.is_none() && !self.admit_script(frame, parts) {
                 return Stand::Waits;
             }
-            let step = self.script_step(frame, run, client, args, out);
+            let step = self.script_step(frame, run, client, parts, out);
             let error = match step {
                 Ok(Step::Done) => match self.commit() {
                     Ok(()) => {
@@ -513,7 +525,7 @@ impl Worker {
     }
 
     /// Takes the locks that a run begins with. `false`: it has to wait.
-    fn admit_script(&mut self, frame: &mut Frame, args: &Args<'_>) -> bool {
+    fn admit_script(&mut self, frame: &mut Frame, parts: &Parts<'_>) -> bool {
         if frame.grants.gate.is_some() || frame.grants.locks.is_some() {
             return true;
         }
@@ -527,8 +539,8 @@ impl Worker {
             } else {
                 Mode::Exclusive
             };
-            let keys = parts(args).map(|parts| parts.keys).unwrap_or_default();
-            let declared: Footprint = keys
+            let declared: Footprint = parts
+                .keys
                 .iter()
                 .map(|key| (keyspace.fingerprint(db, key), mode))
                 .collect();
@@ -560,7 +572,7 @@ impl Worker {
         frame: &mut Frame,
         run: &mut Option<ScriptRun>,
         client: &Client,
-        args: &Args<'_>,
+        parts: &Parts<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Step, Error> {
         let run = if let Some(run) = run {
@@ -574,8 +586,8 @@ impl Worker {
             let Some(vm) = self.scripts.pool.take(dialect) else {
                 return Err(TOO_MANY_SCRIPTS);
             };
-            let Parts { keys, argv, .. } = parts(args)?;
-            let started = ScriptRun::start(vm, frame.script.clone(), &keys, &argv, frame.seed);
+            let Parts { keys, argv, .. } = parts;
+            let started = ScriptRun::start(vm, frame.script.clone(), keys, argv, frame.seed);
             run.insert(started.map_err(|error| script_error(&error))?)
         };
         let now_ms = std::mem::replace(&mut self.now_ms, frame.now_ms);
