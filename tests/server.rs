@@ -1,0 +1,11 @@
+//! The server as its users meet it: the binary as a process of its own, spoken to over TCP, stopped and killed.
+
+mod common;
+
+mod server {
+    mod crash;
+    mod harness;
+    mod oracle;
+    mod rust_client;
+    mod specification;
+}
