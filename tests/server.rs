@@ -6,6 +6,7 @@ mod server {
     mod crash;
     mod harness;
     mod oracle;
+    mod protocol;
     mod rust_client;
     mod specification;
 }

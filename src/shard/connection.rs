@@ -147,7 +147,7 @@ impl Connection {
                 Ok(Step::Incomplete { .. }) => return (at, Progress::Idle),
                 Err(error) => {
                     let mut reply = RespWriter::new(&mut self.out, Protocol::Resp2);
-                    reply.error(&format!("ERR {error}"));
+                    error.write_to(&mut reply);
                     self.closing = true;
                     return (bytes.len(), Progress::Idle);
                 }
