@@ -8,5 +8,6 @@ mod server {
     mod oracle;
     mod protocol;
     mod rust_client;
+    mod scripts;
     mod specification;
 }

@@ -3,7 +3,7 @@
 use super::net::{ConnKey, Sockets};
 use crate::config::{BufferLimit, ClientClass, Settings};
 use crate::engine::{Client, Flow, Worker};
-use crate::resp::{Args, Decoder, Limits, Protocol, Reply, RespWriter, Step};
+use crate::resp::{Args, Decoder, Limits, Protocol, RespWriter, Step};
 use aidb::Sequence;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;

@@ -34,8 +34,7 @@ pub async fn serve(
             break;
         }
         if state.has_more() {
-            net.submit().map_err(|error| format!("the socket ring failed: {error}"))?;
-            glommio::yield_if_needed().await;
+            net.give_turn().await.map_err(|error| format!("the socket ring failed: {error}"))?;
         } else {
             let patience = state.next_tick.saturating_duration_since(Instant::now());
             let slept = net.sleep(&state.mailbox, Some(patience)).await;
