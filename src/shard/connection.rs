@@ -3,7 +3,7 @@
 use super::net::{ConnKey, Sockets};
 use crate::config::{BufferLimit, ClientClass, Settings};
 use crate::engine::{Client, Flow, Sequence, Worker};
-use crate::resp::{Args, Decoder, Limits, Protocol, Reply, RespWriter, Step};
+use crate::resp::{Args, Decoder, Limits, Protocol, RespWriter, Step};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
@@ -155,7 +155,7 @@ impl Connection {
                 Ok(Step::Incomplete { .. }) => return (at, Progress::Idle),
                 Err(error) => {
                     let mut reply = RespWriter::new(&mut self.out, Protocol::Resp2);
-                    reply.error(&format!("ERR {error}"));
+                    error.write_to(&mut reply);
                     self.closing = true;
                     return (bytes.len(), Progress::Idle);
                 }

@@ -43,9 +43,9 @@ pub async fn serve(
             break;
         }
         if state.has_more() {
-            net.submit()
+            net.give_turn()
+                .await
                 .map_err(|error| format!("the socket ring failed: {error}"))?;
-            glommio::yield_if_needed().await;
         } else {
             let patience = state.next_tick.saturating_duration_since(Instant::now());
             let slept = net.sleep(&state.mailbox, Some(patience)).await;

@@ -75,16 +75,39 @@ impl Client {
     }
 
     pub fn receive(&mut self) -> Answer {
+        let answer = self.try_receive().expect("the server answers");
+        answer.expect("the server closed the connection")
+    }
+
+    /// The next reply; `None` where the connection ends before it.
+    pub fn try_receive(&mut self) -> std::io::Result<Option<Answer>> {
         loop {
             if let Some((reply, len)) = parse(&self.received) {
                 let raw = self.received.drain(..len).collect();
-                return Answer { reply, raw };
+                return Ok(Some(Answer { reply, raw }));
             }
             let mut buffer = [0; 16_384];
-            let len = self.stream.read(&mut buffer).expect("the server answers");
-            assert!(len > 0, "the server closed the connection");
+            let len = self.stream.read(&mut buffer)?;
+            if len == 0 {
+                return Ok(None);
+            }
             self.received.extend_from_slice(&buffer[..len]);
         }
+    }
+
+    /// The answer of a server that may end at any moment; `None` if it did.
+    pub fn try_call<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Option<Answer> {
+        self.stream.write_all(&encode(args)).ok()?;
+        self.try_receive().ok()?
+    }
+
+    /// Sends bytes that need not be a whole request.
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the server reads");
+    }
+
+    pub fn set_read_timeout(&self, most: Duration) {
+        self.stream.set_read_timeout(Some(most)).expect("a timeout");
     }
 }
 

@@ -90,12 +90,7 @@ impl Net {
         at_most: Option<Duration>,
     ) -> io::Result<()> {
         if executor().need_preempt() {
-            self.sockets.submit()?;
-            let turn = async {
-                yield_if_needed().await;
-                Ok(())
-            };
-            guarded(GUARD_INTERVAL, turn).await?;
+            self.give_turn().await?;
         }
         self.parker.poll_mailbox(&mut self.sockets.ring);
         if self.sockets.has_news() || !mailbox.prepare_to_sleep(Depth::Light) {
@@ -115,6 +110,20 @@ impl Net {
         self.sockets.ring.notify(false);
         mailbox.woke_up();
         parked
+    }
+
+    /// Submits what is queued, then gives glommio's other tasks their turn if it is time for one. For a shard that has
+    /// more to do: a bare yield could put it to sleep (see [`GUARD_INTERVAL`]).
+    pub async fn give_turn(&mut self) -> io::Result<()> {
+        self.sockets.submit()?;
+        if !executor().need_preempt() {
+            return Ok(());
+        }
+        let turn = async {
+            yield_if_needed().await;
+            Ok(())
+        };
+        guarded(GUARD_INTERVAL, turn).await.map(drop)
     }
 
     /// Waits in glommio. A signal that comes before the read is not lost: the eventfd counts. A read that was given up

@@ -1,0 +1,13 @@
+//! The server as its users meet it: the binary as a process of its own, spoken to over TCP, stopped and killed.
+
+mod common;
+
+mod server {
+    mod crash;
+    mod harness;
+    mod oracle;
+    mod protocol;
+    mod rust_client;
+    mod scripts;
+    mod specification;
+}
