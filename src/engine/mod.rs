@@ -28,6 +28,7 @@ mod running;
 mod script_host;
 mod script_run;
 mod shared;
+mod stored_scripts;
 #[cfg(test)]
 mod testing;
 mod waiting;

@@ -5,6 +5,7 @@ use super::message::Message;
 use super::registry::Registry;
 use super::running::Running;
 use super::shared::{Host, Pause, Shared};
+use super::stored_scripts;
 use crate::base::{clock, mailbox::Mailbox};
 use crate::config::{Config, Durability, Opt, Settings};
 use crate::keyspace::{DATABASES_MAX, Keyspace, Loader};
@@ -24,7 +25,8 @@ pub fn open(config: Config, shards: usize, port: u16) -> Result<&'static Shared,
         return Err(format!("databases: there can be {DATABASES_MAX} at most"));
     }
     let keyspace: &'static Keyspace = Box::leak(Box::new(Keyspace::new(databases)));
-    let journal = recover(settings, keyspace)?;
+    let scripts = ScriptCache::default();
+    let journal = recover(settings, keyspace, &scripts)?;
     let mailboxes: std::io::Result<Box<[_]>> =
         (0..shards).map(|_| Mailbox::new().map(Arc::new)).collect();
     let mailboxes = mailboxes.map_err(|error| format!("cannot make a mailbox: {error}"))?;
@@ -45,7 +47,7 @@ pub fn open(config: Config, shards: usize, port: u16) -> Result<&'static Shared,
         host,
         registry,
         observer,
-        scripts: ScriptCache::default(),
+        scripts,
         watchdog,
         clients: Clients::default(),
         running: Running::default(),
@@ -85,7 +87,11 @@ fn journal_durability(durability: Durability) -> aidb::Durability {
     }
 }
 
-fn recover(settings: &Settings, keyspace: &'static Keyspace) -> Result<DB, String> {
+fn recover(
+    settings: &Settings,
+    keyspace: &'static Keyspace,
+    scripts: &ScriptCache,
+) -> Result<DB, String> {
     let dir = settings.text(Opt::Dir);
     std::fs::create_dir_all(&*dir).map_err(|error| format!("cannot create {dir}: {error}"))?;
     let options = Options {
@@ -97,7 +103,12 @@ fn recover(settings: &Settings, keyspace: &'static Keyspace) -> Result<DB, Strin
     };
     let start = Instant::now();
     let mut loader = Loader::new(keyspace);
-    let mut replay = |op: aidb::Op<'_>| loader.apply(op).map_err(|error| error.to_string());
+    let mut replay = |op: aidb::Op<'_>| {
+        if stored_scripts::replay(scripts, op)? {
+            return Ok(());
+        }
+        loader.apply(op).map_err(|error| error.to_string())
+    };
     let (journal, recovery) =
         DB::open(&*dir, options, &mut replay).map_err(|error| error.to_string())?;
     loader

@@ -5,6 +5,7 @@ use crate::base::clock;
 use crate::command::{Command, Error, Flags, Group, Spec};
 use crate::config::Opt;
 use crate::engine::registry::{EngineCtx, EngineHandler};
+use crate::engine::stored_scripts;
 use crate::engine::worker::Flow;
 use crate::script::{Script, Sha};
 
@@ -75,6 +76,7 @@ fn load(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
         .dialect
         .unwrap_or_else(|| ctx.worker.dialect());
     ctx.worker.check_script(&script, dialect)?;
+    stored_scripts::keep(ctx.worker.shared, &script)?;
     let script = ctx.worker.shared.scripts.load(script);
     ctx.reply.bulk(&script.sha.to_hex());
     Ok(Flow::Done)
@@ -101,6 +103,7 @@ fn flush(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
             ));
         }
     }
+    stored_scripts::forget_all(ctx.worker.shared)?;
     ctx.worker.shared.scripts.flush();
     ctx.reply.ok();
     Ok(Flow::Done)
