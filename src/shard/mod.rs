@@ -12,6 +12,7 @@
 
 mod connection;
 pub mod net;
+mod rouse;
 mod serve;
 mod start;
 

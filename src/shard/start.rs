@@ -1,6 +1,7 @@
 //! From a configuration to running shards, and from a signal back to nothing.
 
 use super::net::{self, ListenerSocket};
+use super::rouse::Start;
 use super::serve;
 use crate::config::{Config, Opt, Settings};
 use crate::engine::{Message, Shared, listen_to_changes, open};
@@ -10,7 +11,9 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Descriptors that the server needs besides those of its clients.
@@ -37,29 +40,25 @@ pub fn run(config: Config) -> Result<(), String> {
     let shared = open(config, shards, port)?;
     listen_to_changes(shared, log);
     watch_signals(shared)?;
-    banner(shared, &settings, &listeners);
     let mut threads = Vec::with_capacity(shards);
     for shard in 0..shards {
-        let cpu = cpus[shard % cpus.len()];
         let own = listeners.take(shard)?;
-        let builder = LocalExecutorBuilder::new(Placement::Fixed(cpu))
-            .name(&format!("shard-{shard}"))
-            .preempt_timer(PREEMPT_TIMER);
-        let task = move || async move {
-            let served = serve::serve(shared, shard as u32, own).await;
-            // One shard that ends takes the others along: half a server helps nobody.
-            shared.tell_all(|| Message::Shutdown);
-            served
-        };
-        let thread = builder.spawn(task);
-        threads.push(thread.map_err(|error| format!("cannot start shard {shard}: {error}"))?);
+        threads.push(start_shard(
+            shared,
+            shard as u32,
+            cpus[shard % cpus.len()],
+            own,
+        )?);
     }
+    for (thread, start) in &threads {
+        start.wait(thread);
+    }
+    banner(shared, &settings, &listeners);
     let mut outcome = Ok(());
-    for thread in threads {
+    for (thread, _) in threads {
         let ended = thread
             .join()
-            .map_err(|error| error.to_string())
-            .and_then(|served| served);
+            .unwrap_or_else(|_| Err("a shard panicked".to_owned()));
         outcome = outcome.and(ended);
     }
     listeners.remove_unix_socket();
@@ -67,6 +66,40 @@ pub fn run(config: Config) -> Result<(), String> {
     shared.journal.close().map_err(|error| error.to_string())?;
     tracing::info!("bye");
     outcome
+}
+
+type Served = Result<(), String>;
+
+/// A thread that serves until the server ends.
+fn start_shard(
+    shared: &'static Shared,
+    shard: u32,
+    cpu: usize,
+    listeners: Vec<ListenerSocket>,
+) -> Result<(JoinHandle<Served>, Arc<Start>), String> {
+    let start = Arc::new(Start::default());
+    let starting = start.clone();
+    let run = move || {
+        let executor = LocalExecutorBuilder::new(Placement::Fixed(cpu))
+            .preempt_timer(PREEMPT_TIMER)
+            .make()
+            .map_err(|error| format!("cannot start shard {shard}: {error}"));
+        let served = executor.and_then(|executor| {
+            starting.begin();
+            executor.run(async {
+                starting.finish();
+                serve::serve(shared, shard, listeners).await
+            })
+        });
+        // One shard that ends takes the others along: half a server helps nobody.
+        shared.tell_all(|| Message::Shutdown);
+        served
+    };
+    let thread = std::thread::Builder::new()
+        .name(format!("shard-{shard}"))
+        .spawn(run);
+    let thread = thread.map_err(|error| format!("cannot start shard {shard}: {error}"))?;
+    Ok((thread, start))
 }
 
 fn start_log(settings: &Settings) -> Result<log::LogControl, String> {

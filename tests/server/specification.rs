@@ -297,3 +297,25 @@ fn exists(client: &mut Client) -> [i64; 2] {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn loaded_scripts_are_there_after_a_crash_and_flushed_ones_are_not() {
+    let mut server = Server::start(&[]);
+    let mut client = server.client();
+    for flushed in [false, true] {
+        if flushed {
+            assert_eq!(client.call(&["SCRIPT", "FLUSH"]).reply, ok());
+        } else {
+            client.call(&["SCRIPT", "LOAD", HELLO]);
+            client.call(&["FLUSHALL"]);
+        }
+        server.kill9();
+        server.restart();
+        client = server.client();
+        let found = client.call(&["SCRIPT", "EXISTS", HELLO_SHA]).reply;
+        assert_eq!(
+            found,
+            Reply::Array(vec![Reply::Integer(i64::from(!flushed))])
+        );
+    }
+}
