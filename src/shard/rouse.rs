@@ -5,8 +5,8 @@
 //! sleep (see [`super::net`]), but before its first task there is none. A signal to the sleeping thread does: it ends the
 //! wait for events, and glommio looks for tasks again.
 //!
-//! Unsafe: sends a signal to a thread. SIGURG, for which the watchdog of scripts has a handler that does nothing while
-//! no script runs.
+//! The code is unsafe where it sends a signal to one thread, which only a system call does: SIGURG, for which the
+//! watchdog of scripts has a handler that does nothing while no script runs.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::thread::JoinHandle;
