@@ -10,7 +10,7 @@
 //! - Numbers, flags and choices are atomics, so that a command reads a limit without a lock; text is behind one.
 //! - An option that has no effect says so (`Effect::Informational`); nothing is accepted and silently ignored.
 //!
-//! Imports nothing else of ours.
+//! Depends on `base` only.
 
 pub mod cli;
 pub mod docs;
@@ -18,7 +18,6 @@ pub mod events;
 pub mod file;
 mod foreign;
 mod kind;
-mod pattern;
 mod rewrite;
 mod settings;
 pub mod table;
@@ -29,6 +28,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
+
+use crate::base::glob::{self, Case};
 
 pub use kind::{BufferLimit, BufferLimits, ClientClass, Kind, Value};
 pub use settings::{Dialect, Durability, Settings, UndeclaredKeys};
@@ -123,8 +124,8 @@ impl Config {
         for pattern in patterns {
             if pattern.iter().any(|byte| b"*?[".contains(byte)) {
                 let lower = pattern.to_ascii_lowercase();
-                for (name, spec) in
-                    table::names().filter(|(name, _)| pattern::matches(&lower, name.as_bytes()))
+                for (name, spec) in table::names()
+                    .filter(|(name, _)| glob::matches(&lower, name.as_bytes(), Case::Ignored))
                 {
                     push(name.to_owned(), spec);
                 }

@@ -70,7 +70,7 @@ const LEVELS: Kind = Kind::Choice(&[
 options! {
     "Network" {
         Port "port": Kind::Integer { min: 0, max: 65535 }, "6379", "", Startup,
-            "TCP port to listen on; 0 listens on none";
+            "TCP port to listen on; 0 takes a free one";
         Bind "bind": Kind::List, "127.0.0.1", "", Startup,
             "addresses to listen on; one with a leading '-' may be unavailable";
         Unixsocket "unixsocket": Kind::Text, "", "", Startup,
@@ -110,17 +110,17 @@ options! {
     }
     "Storage" {
         Dir "dir": Kind::Text, "./data", "", Startup,
-            "directory that holds the journal and the tables";
+            "directory that holds the journal";
         Durability "durability" | "appendfsync": SYNC, "everysec", "", Runtime,
             "when a commit is forced to disk: before its reply, once a second, or when the system likes";
         JournalSegmentSize "journal-segment-size": Kind::Memory { min: 1 << 20, max: 1 << 32 }, "64mb", "bytes", Startup,
             "size at which the journal begins a new file";
         JournalRewritePercentage "journal-rewrite-percentage" | "auto-aof-rewrite-percentage":
-            COUNT_31, "100", "%", Runtime,
-            "growth of the journal, against the tables, after which it is folded into them; 0 never folds";
+            COUNT_31, "100", "%", Startup,
+            "growth of the journal over the live data after which it is rewritten; 0 never rewrites";
         JournalRewriteMinSize "journal-rewrite-min-size" | "auto-aof-rewrite-min-size":
-            ANY_MEMORY, "64mb", "bytes", Runtime,
-            "size below which the journal is not folded";
+            ANY_MEMORY, "64mb", "bytes", Startup,
+            "size below which the journal is not rewritten";
     }
     "Memory" {
         Maxmemory "maxmemory": ANY_MEMORY, "0", "bytes", Runtime,
@@ -158,11 +158,11 @@ options! {
             "time after which a script is killed and rolled back; 0 never kills";
         BusyReplyThreshold "busy-reply-threshold" | "lua-time-limit": ANY_COUNT, "5000", "ms", Runtime,
             "time after which clients that wait for a script's keys get BUSY; 0 lets them wait";
-        ScriptMemoryLimit "script-memory-limit": Kind::Memory { min: 1 << 20, max: i64::MAX }, "256mb", "bytes", Runtime,
+        ScriptMemoryLimit "script-memory-limit": Kind::Memory { min: 1 << 20, max: i64::MAX }, "256mb", "bytes", Startup,
             "memory that one script may use before it is ended and rolled back";
         ScriptUndeclaredKeys "script-undeclared-keys": Kind::Choice(&["allow", "deny"]), "allow", "", Runtime,
             "whether a script may use keys that it did not declare";
-        ScriptSliceUs "script-slice-us": Kind::Integer { min: 50, max: 1_000_000 }, "1000", "us", Runtime,
+        ScriptSliceUs "script-slice-us": Kind::Integer { min: 50, max: 1_000_000 }, "1000", "us", Startup,
             "time that a script may run before other clients of its shard get a turn";
         ScriptPoolSize "script-pool-size": Kind::Integer { min: 1, max: 4096 }, "64", "VMs", Startup,
             "Lua VMs in a shard, that is, its scripts which can be unfinished at the same time";
