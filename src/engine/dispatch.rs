@@ -16,6 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+/// The answer to a command that may need memory while more than `maxmemory` is in use.
+pub(super) const OUT_OF_MEMORY: Error =
+    Error::text("OOM command not allowed when used memory > 'maxmemory'.");
+
 impl Worker {
     /// Runs a request; its reply goes to `out`.
     #[inline]
@@ -47,6 +51,10 @@ impl Worker {
     ) -> Flow {
         if !client.authenticated && !entry.spec.flags.contains(Flags::NO_AUTH) {
             self.refuse(client, out, &Error::text("NOAUTH Authentication required."));
+            return Flow::Done;
+        }
+        if self.over_memory && entry.spec.flags.contains(Flags::DENYOOM) {
+            self.refuse(client, out, &OUT_OF_MEMORY);
             return Flow::Done;
         }
         client.info.note_command(entry.number, self.now_ms);

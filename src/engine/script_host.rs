@@ -1,6 +1,7 @@
 //! `redis.call`: a script's command on its way to the handlers that clients use.
 
 use super::admission::{self, Wait};
+use super::dispatch::OUT_OF_MEMORY;
 use super::registry::{EngineCtx, EngineHandler, Entry, Run};
 use super::script_run::Frame;
 use super::worker::Worker;
@@ -8,7 +9,7 @@ use crate::command::{Access, Error, Flags, KeyFlags};
 use crate::config::UndeclaredKeys;
 use crate::locks::{Extend, Mode, WaiterId};
 use crate::resp::{Args, Reply};
-use crate::script::{Called, Host, LogLevel, ReplyTokens};
+use crate::script::{Called, Host, LogLevel, ReplyTokens, ScriptFlags};
 
 /// The engine as one script sees it, for the time of one slice.
 pub struct ScriptHost<'a> {
@@ -79,6 +80,10 @@ impl ScriptHost<'_> {
             return Some(Error::text(
                 "ERR Write commands are not allowed from read-only scripts.",
             ));
+        }
+        let may_grow = self.frame.script.header.has(ScriptFlags::ALLOW_OOM);
+        if self.worker.over_memory && entry.spec.flags.contains(Flags::DENYOOM) && !may_grow {
+            return Some(OUT_OF_MEMORY);
         }
         None
     }

@@ -39,6 +39,8 @@ pub struct Worker {
     pub keeper: Gatekeeper,
     pub now_ms: i64,
     pub string_len_max: usize,
+    /// More memory is in use than `maxmemory` allows; looked at some times a second.
+    pub(super) over_memory: bool,
     /// `slowlog-log-slower-than`, read some times a second.
     pub(super) slower_than_us: i64,
     pub(super) latency: LatencySettings,
@@ -73,6 +75,7 @@ impl Worker {
             keeper: Gatekeeper { shared, shard },
             now_ms: clock::unix_ms(),
             string_len_max: 0,
+            over_memory: false,
             slower_than_us: -1,
             latency: LatencySettings::default(),
             buffers: TxnBuffers::default(),
@@ -268,6 +271,8 @@ impl Worker {
     fn read_settings(&mut self) {
         let settings = self.shared.config.settings();
         self.string_len_max = settings.size(Opt::ProtoMaxBulkLen);
+        let memory_max = settings.size(Opt::Maxmemory);
+        self.over_memory = memory_max > 0 && allocator::stats().allocated as usize > memory_max;
         self.slower_than_us = settings.number(Opt::SlowlogLogSlowerThan);
         self.latency = LatencySettings {
             threshold_ms: settings.number(Opt::LatencyMonitorThreshold),

@@ -261,3 +261,27 @@ fn run_in_threads(server: &Server, threads: usize, run: impl Fn(usize, &mut Clie
         }
     });
 }
+
+#[test]
+fn memory_beyond_the_limit_is_refused_to_clients_and_scripts() {
+    let server = Server::start(&["--maxmemory", "1mb"]);
+    let mut client = server.client();
+    let refusal = "OOM command not allowed when used memory > 'maxmemory'.";
+    eventually(
+        "the limit is noticed",
+        || matches!(client.call(&["SET", "k", "v"]).reply, Reply::Error(text) if text == refusal),
+    );
+    let error = error_text(eval(
+        &mut client,
+        "redis.call('SET', KEYS[1], 'v')",
+        &["k"],
+        &[],
+    ));
+    assert!(error.starts_with(refusal), "{error}");
+    assert!(matches!(
+        client.call(&["DEL", "k"]).reply,
+        Reply::Integer(_)
+    ));
+    let grown = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], 'v')";
+    assert_eq!(eval(&mut client, grown, &["k"], &[]), bulk("OK"));
+}
