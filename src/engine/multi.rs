@@ -279,7 +279,7 @@ impl Worker {
             Run::Data(handler) => {
                 let db = self.shared.keyspace.physical(client.db);
                 let mut reply = RespWriter::new(out, client.protocol);
-                self.call(handler, db, args, &mut reply, None)
+                self.call(handler, db, args, &mut reply)
                     .map(|()| Flow::Done)
             }
             Run::Engine(handler) => {

@@ -4,7 +4,7 @@ use super::Client;
 use super::admission::{self, Grants};
 use super::commit::{PANICKED, refusal};
 use super::registry::Entry;
-use super::work::{Kind, Work};
+use super::work::Kind;
 use super::worker::{Flow, Worker};
 use crate::base::clock;
 use crate::command::{Ctx, Error, Flags, Handler};
@@ -147,7 +147,7 @@ impl Worker {
         let mut reply = RespWriter::new(out, client.protocol);
         let db = self.shared.keyspace.physical(client.db);
         let result = self
-            .call(handler, db, args, &mut reply, None)
+            .call(handler, db, args, &mut reply)
             .and_then(|()| self.commit());
         if let Err(error) = result {
             self.answer_error(client, out, mark, &error);
@@ -161,10 +161,8 @@ impl Worker {
         db: u8,
         args: Args<'_>,
         reply: &mut dyn Reply,
-        now_ms: Option<i64>,
     ) -> Result<(), Error> {
-        let now_ms = now_ms.unwrap_or(self.now_ms);
-        let txn = Txn::new(self.shared.keyspace, &mut self.buffers, db, now_ms);
+        let txn = Txn::new(self.shared.keyspace, &mut self.buffers, db, self.now_ms);
         let savepoint = txn.savepoint();
         let rng = &mut self.rng;
         let mut ctx = Ctx {
@@ -201,14 +199,6 @@ impl Worker {
 
     /// Keeps work until its token is woken.
     pub(super) fn park(&mut self, client: &mut Client, token: u64, kind: Kind) -> Flow {
-        let work = Work {
-            conn: client.conn,
-            client: client.id(),
-            since_us: clock::monotonic_us(),
-            kind,
-        };
-        self.works.park(token, work);
-        client.parked = Some(token);
-        Flow::Parked
+        self.put_back(token, client, clock::monotonic_us(), kind)
     }
 }

@@ -42,7 +42,7 @@ impl Host for ScriptHost<'_> {
                     }
                 }
                 let db = self.worker.shared.keyspace.physical(self.frame.db);
-                if let Err(error) = self.worker.call(handler, db, args, reply, None) {
+                if let Err(error) = self.worker.call(handler, db, args, reply) {
                     reply.clear();
                     reply.error(&error.line());
                 }

@@ -15,7 +15,7 @@ use super::registry::Entry;
 use super::running::RunningScript;
 use super::script_host::ScriptHost;
 use super::shared::Shared;
-use super::work::{Kind, Token, Work};
+use super::work::{Kind, Token};
 use super::worker::{Flow, Worker};
 use crate::base::clock;
 use crate::base::number::parse_i64;
@@ -337,14 +337,7 @@ impl Worker {
                 self.runnable.push(token);
             }
         }
-        let (conn, id) = (client.conn, client.id());
-        let work = Work {
-            conn,
-            client: id,
-            since_us,
-            kind: Kind::Script(work),
-        };
-        self.put_back(token, client, work)
+        self.put_back(token, client, since_us, Kind::Script(work))
     }
 
     /// Ends a parked script: what it did is taken back before its locks go.

@@ -50,7 +50,6 @@ pub enum TimerReply {
 pub struct Work {
     /// The connection, as the shard names it.
     pub conn: u64,
-    pub client: u64,
     pub since_us: u64,
     pub kind: Kind,
 }
@@ -80,7 +79,6 @@ impl Works {
         slot.insert((token, work));
     }
 
-    /// Puts work back under the token it had.
     pub fn get(&self, token: Token) -> Option<&Work> {
         let (present, work) = self.slab.get((token & u64::from(u32::MAX)) as usize)?;
         (*present == token).then_some(work)

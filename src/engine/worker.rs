@@ -141,13 +141,7 @@ impl Worker {
 
     /// Takes up what was parked under a token. Tokens that mean nothing any more are passed over.
     pub fn resume(&mut self, token: Token, client: &mut Client, out: &mut Vec<u8>) -> Flow {
-        let Some(Work {
-            kind,
-            conn,
-            client: id,
-            since_us,
-        }) = self.works.take(token)
-        else {
+        let Some(Work { kind, since_us, .. }) = self.works.take(token) else {
             return Flow::Parked;
         };
         debug_assert_eq!(
@@ -161,31 +155,15 @@ impl Worker {
             Kind::Plain { entry, args, wait } => match self.keeper.advance(wait, token) {
                 Ok(grants) => self.plain_granted(entry, grants, client, &args, out),
                 Err(wait) => {
-                    return self.put_back(
-                        token,
-                        client,
-                        Work {
-                            conn,
-                            client: id,
-                            since_us,
-                            kind: Kind::Plain { entry, args, wait },
-                        },
-                    );
+                    let kind = Kind::Plain { entry, args, wait };
+                    return self.put_back(token, client, since_us, kind);
                 }
             },
             Kind::Exec { commands, wait } => match self.keeper.advance(wait, token) {
                 Ok(grants) => self.exec_granted(grants, client, &commands, out),
                 Err(wait) => {
-                    return self.put_back(
-                        token,
-                        client,
-                        Work {
-                            conn,
-                            client: id,
-                            since_us,
-                            kind: Kind::Exec { commands, wait },
-                        },
-                    );
+                    let kind = Kind::Exec { commands, wait };
+                    return self.put_back(token, client, since_us, kind);
                 }
             },
             Kind::Paused { entry, args } => self.execute(entry, client, args.as_args(), out),
@@ -246,7 +224,19 @@ impl Worker {
         busy.map(|(token, work)| (token, work.conn)).collect()
     }
 
-    pub(super) fn put_back(&mut self, token: Token, client: &mut Client, work: Work) -> Flow {
+    /// Parks work again under the token it had.
+    pub(super) fn put_back(
+        &mut self,
+        token: Token,
+        client: &mut Client,
+        since_us: u64,
+        kind: Kind,
+    ) -> Flow {
+        let work = Work {
+            conn: client.conn,
+            since_us,
+            kind,
+        };
         self.works.park(token, work);
         client.parked = Some(token);
         Flow::Parked

@@ -327,17 +327,6 @@ impl<'a> Txn<'a> {
         self.buffers.undo.push(Undo::Swapped { a, b });
     }
 
-    /// Whether anything was changed since the last commit.
-    #[inline]
-    pub fn is_clean(&self) -> bool {
-        self.buffers.batch.is_empty()
-    }
-
-    /// Changes gathered so far, for `CLIENT` and script diagnostics.
-    pub fn changes(&self) -> usize {
-        self.buffers.undo.len()
-    }
-
     /// Keys that were found expired, and removed, since the counter was last taken.
     pub fn expired(&self) -> u64 {
         self.buffers.expired

@@ -53,11 +53,6 @@ impl WatchTable {
             }
         }
     }
-
-    /// Fingerprints that are watched now.
-    pub fn len(&self) -> usize {
-        self.watchers.len()
-    }
 }
 
 impl super::Keyspace {
@@ -68,10 +63,5 @@ impl super::Keyspace {
 
     pub fn unwatch(&self, fingerprint: u64, flag: &WatchFlag) {
         self.watched.remove(fingerprint, flag);
-    }
-
-    /// How many keys are watched.
-    pub fn watched_keys(&self) -> usize {
-        self.watched.len()
     }
 }

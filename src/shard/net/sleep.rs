@@ -100,7 +100,11 @@ impl Net {
         let slept = self.sockets.ring.submit_and_wait(patience);
         mailbox.woke_up();
         slept?;
-        if self.sockets.has_news() || !self.sockets.ring.is_submitted() {
+        // A send that the socket took at once posts nothing: only the next poll can report it.
+        if self.sockets.has_news()
+            || self.sockets.has_unsettled_sends()
+            || !self.sockets.ring.is_submitted()
+        {
             return Ok(());
         }
         self.sockets.ring.notify(true);
@@ -155,6 +159,11 @@ async fn guarded(
 }
 
 impl Sockets {
+    /// Whether sends were handed to the kernel whose outcome `poll` has not reported.
+    fn has_unsettled_sends(&self) -> bool {
+        !self.queued.is_empty()
+    }
+
     /// Whether `poll` has something to report.
     fn has_news(&mut self) -> bool {
         self.ring.has_completions() || self.ring.has_deferred_work() || self.has_ended()

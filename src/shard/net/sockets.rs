@@ -41,7 +41,7 @@ pub struct Sockets {
     connections: Slab<Connection>,
     generation: u32,
     /// Sends queued since the last submission.
-    queued: Vec<ConnKey>,
+    pub(super) queued: Vec<ConnKey>,
     /// Sends that the kernel has seen; they are done if no completion says otherwise.
     tried: Vec<ConnKey>,
     /// Connections that ended without waiting for a completion.
