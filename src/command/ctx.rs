@@ -74,5 +74,6 @@ impl<'a> Ctx<'a> {
 fn as_string(value: &Value) -> Result<&Str, Error> {
     match value {
         Value::Str(string) => Ok(string),
+        _ => Err(Error::WrongType),
     }
 }

@@ -1,5 +1,6 @@
 //! Every error text that a command can answer with, word for word as Redis 7 has it.
 
+use crate::keyspace::WrongType;
 use std::borrow::Cow;
 
 /// Why a command failed.
@@ -32,6 +33,12 @@ pub enum Error {
     WrongArity(Box<str>),
     /// The whole line, such as `ERR bit is not an integer or out of range`, for a text that one command alone has.
     Other(Cow<'static, str>),
+}
+
+impl From<WrongType> for Error {
+    fn from(_: WrongType) -> Self {
+        Error::WrongType
+    }
 }
 
 impl Error {

@@ -6,7 +6,6 @@ use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
 use crate::base::number::parse_i64;
 use crate::keyspace::Expiry;
 use crate::resp::Args;
-use crate::value::Value;
 use crate::value::rdb::{self, RdbError};
 
 pub static COMMANDS: &[Command<Handler>] = &[
@@ -44,7 +43,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
 
 fn dump(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     match ctx.txn.get(ctx.args.get(1)) {
-        Some(Value::Str(string)) => ctx.reply.bulk(&rdb::dump(string)),
+        Some(value) => ctx.reply.bulk(&rdb::dump(value)),
         None => ctx.reply.null(),
     }
     Ok(())
@@ -61,7 +60,9 @@ fn restore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if ttl < 0 {
         return Err(Error::InvalidTtl);
     }
-    let string = rdb::restore(ctx.arg(3), ctx.string_len_max).map_err(|error| match error {
+    let limits = ctx.txn.limits();
+    let value = rdb::restore(ctx.arg(3), ctx.string_len_max, &limits);
+    let value = value.map_err(|error| match error {
         RdbError::Footer => BAD_FOOTER,
         RdbError::Content => Error::BadDump,
     })?;
@@ -74,7 +75,7 @@ fn restore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if matches!(expiry, Expiry::At(at_ms) if at_ms <= ctx.now_ms()) {
         ctx.txn.remove(key);
     } else {
-        ctx.txn.put(key, Value::Str(string), expiry);
+        ctx.txn.put(key, value, expiry);
         if let Some(idle_s) = options.idle_s {
             let accessed_s = (ctx.now_ms() / 1000).saturating_sub(idle_s).max(0);
             ctx.txn.set_accessed_s(key, accessed_s as u32);

@@ -22,14 +22,21 @@ pub mod docs;
 pub mod error;
 #[cfg(test)]
 mod facts;
+mod geo;
+mod hash;
+mod hll;
 mod keys;
 mod keys_dump;
 mod keys_expire;
 mod keys_scan;
+mod list;
 mod object;
 #[cfg(test)]
 mod oracle;
+mod set;
+mod sort;
 mod spec;
+mod stream;
 mod string;
 mod string_edit;
 mod string_float;
@@ -37,6 +44,7 @@ mod string_lcs;
 mod string_options;
 #[cfg(test)]
 mod testing;
+mod zset;
 
 pub use ctx::{Ctx, Handler};
 pub use error::Error;
@@ -56,6 +64,14 @@ pub fn families() -> impl Iterator<Item = &'static Command<Handler>> {
         keys_expire::COMMANDS,
         keys_scan::COMMANDS,
         object::COMMANDS,
+        list::COMMANDS,
+        hash::COMMANDS,
+        set::COMMANDS,
+        zset::COMMANDS,
+        geo::COMMANDS,
+        stream::COMMANDS,
+        hll::COMMANDS,
+        sort::COMMANDS,
     ];
     families.into_iter().flatten()
 }

@@ -7,7 +7,7 @@ use super::spec::Command;
 use crate::base::clock;
 use crate::keyspace::{Keyspace, ScanFilter, Txn, TxnBuffers};
 use crate::resp::{Args, Protocol, Reply, RespWriter};
-use crate::value::Value;
+use crate::value::{Value, rdb};
 use std::collections::BTreeMap;
 
 const DATABASES: usize = 16;
@@ -47,6 +47,8 @@ impl Harness {
         let before = snapshot(&self.keyspace, now_ms);
         self.run_at(args, now_ms, true);
         let after = snapshot(&self.keyspace, now_ms);
+        assert!(before == after, "{before:?}\nbecame\n{after:?}");
+        let (before, after) = (layouts(&before), layouts(&after));
         assert!(before == after, "{before:?}\nbecame\n{after:?}");
     }
 
@@ -94,8 +96,24 @@ impl Harness {
     }
 }
 
-/// Everything that lasts: of each logical database, the keys with their bytes, encodings and expiries.
-type Snapshot = BTreeMap<(usize, Vec<u8>), (Vec<u8>, &'static str, Option<i64>)>;
+/// Everything that lasts: of each logical database, the keys with their values and expiries.
+type Snapshot = BTreeMap<(usize, Vec<u8>), Kept>;
+
+#[derive(Debug, PartialEq)]
+struct Kept {
+    value: Value,
+    expiry: Option<i64>,
+}
+
+/// How each value is laid out, which a rollback brings back and a recovery need not.
+type Layouts = Vec<(&'static str, Vec<u8>)>;
+
+fn layouts(snapshot: &Snapshot) -> Layouts {
+    let values = snapshot.values().map(|kept| &kept.value);
+    values
+        .map(|value| (value.encoding(), rdb::dump(value)))
+        .collect()
+}
 
 fn snapshot(keyspace: &Keyspace, now_ms: i64) -> Snapshot {
     let mut all = Snapshot::new();
@@ -112,8 +130,8 @@ fn snapshot(keyspace: &Keyspace, now_ms: i64) -> Snapshot {
             let Some(value) = txn.peek(&key) else {
                 panic!("the walk saw the key a moment ago");
             };
-            let Value::Str(string) = value;
-            let kept = (string.to_buf().to_vec(), value.encoding(), expiry);
+            let value = value.clone();
+            let kept = Kept { value, expiry };
             all.insert((db, key), kept);
         }
     }

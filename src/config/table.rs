@@ -128,27 +128,29 @@ options! {
         MaxmemoryPolicy "maxmemory-policy": Kind::Choice(&["noeviction"]), "noeviction", "", Informational,
             "nothing is evicted: commands that need more memory are refused";
         HashMaxListpackEntries "hash-max-listpack-entries" | "hash-max-ziplist-entries":
-            ANY_COUNT, "512", "fields", Informational,
+            ANY_COUNT, "512", "fields", Runtime,
             "fields up to which a hash is kept in its compact form";
-        HashMaxListpackValue "hash-max-listpack-value" | "hash-max-ziplist-value": ANY_COUNT, "64", "bytes", Informational,
+        HashMaxListpackValue "hash-max-listpack-value" | "hash-max-ziplist-value": ANY_COUNT, "64", "bytes", Runtime,
             "length of a field or value up to which a hash is kept in its compact form";
         ListMaxListpackSize "list-max-listpack-size" | "list-max-ziplist-size":
-            Kind::Integer { min: i32::MIN as i64, max: i32::MAX as i64 }, "-2", "", Informational,
+            Kind::Integer { min: i32::MIN as i64, max: i32::MAX as i64 }, "-2", "", Runtime,
             "elements in a node of a list, or -1 to -5 for 4 to 64 KiB";
-        SetMaxIntsetEntries "set-max-intset-entries": ANY_COUNT, "512", "members", Informational,
+        SetMaxIntsetEntries "set-max-intset-entries": ANY_COUNT, "512", "members", Runtime,
             "members up to which a set of integers is kept in its compact form";
         SetMaxListpackEntries "set-max-listpack-entries": ANY_COUNT, "128", "members", Informational,
             "members up to which a set is kept in its compact form";
         SetMaxListpackValue "set-max-listpack-value": ANY_COUNT, "64", "bytes", Informational,
             "length of a member up to which a set is kept in its compact form";
         ZsetMaxListpackEntries "zset-max-listpack-entries" | "zset-max-ziplist-entries":
-            ANY_COUNT, "128", "members", Informational,
+            ANY_COUNT, "128", "members", Runtime,
             "members up to which a sorted set is kept in its compact form";
-        ZsetMaxListpackValue "zset-max-listpack-value" | "zset-max-ziplist-value": ANY_COUNT, "64", "bytes", Informational,
+        ZsetMaxListpackValue "zset-max-listpack-value" | "zset-max-ziplist-value": ANY_COUNT, "64", "bytes", Runtime,
             "length of a member up to which a sorted set is kept in its compact form";
-        StreamNodeMaxBytes "stream-node-max-bytes": ANY_MEMORY, "4096", "bytes", Informational,
+        HllSparseMaxBytes "hll-sparse-max-bytes": ANY_MEMORY, "3000", "bytes", Runtime,
+            "size up to which a HyperLogLog is sparse";
+        StreamNodeMaxBytes "stream-node-max-bytes": ANY_MEMORY, "4096", "bytes", Runtime,
             "size of a node of a stream; 0 for no limit";
-        StreamNodeMaxEntries "stream-node-max-entries": ANY_COUNT, "100", "entries", Informational,
+        StreamNodeMaxEntries "stream-node-max-entries": ANY_COUNT, "100", "entries", Runtime,
             "entries in a node of a stream; 0 for no limit";
     }
     "Scripts" {

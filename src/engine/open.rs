@@ -12,6 +12,7 @@ use crate::keyspace::{DATABASES_MAX, Keyspace, Loader};
 use crate::locks::{Gate, KeyLockManager};
 use crate::observe::{Observer, log::LogControl};
 use crate::script::{ScriptCache, Watchdog};
+use crate::value::Limits;
 use aidb::{DB, Options, Recovery};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -79,6 +80,21 @@ pub fn listen_to_changes(shared: &'static Shared, log: LogControl) {
     shared.config.on_change(Opt::Loglevel, Box::new(level));
 }
 
+/// The sizes at which values change their form.
+pub(super) fn value_limits(settings: &Settings) -> Limits {
+    Limits {
+        hash_max_listpack_entries: settings.size(Opt::HashMaxListpackEntries),
+        hash_max_listpack_value: settings.size(Opt::HashMaxListpackValue),
+        list_max_listpack_size: settings.number(Opt::ListMaxListpackSize),
+        set_max_intset_entries: settings.size(Opt::SetMaxIntsetEntries),
+        zset_max_listpack_entries: settings.size(Opt::ZsetMaxListpackEntries),
+        zset_max_listpack_value: settings.size(Opt::ZsetMaxListpackValue),
+        hll_sparse_max_bytes: settings.size(Opt::HllSparseMaxBytes),
+        stream_node_max_bytes: settings.size(Opt::StreamNodeMaxBytes),
+        stream_node_max_entries: settings.size(Opt::StreamNodeMaxEntries),
+    }
+}
+
 fn journal_durability(durability: Durability) -> aidb::Durability {
     match durability {
         Durability::Always => aidb::Durability::Always,
@@ -102,7 +118,7 @@ fn recover(
         ..Options::default()
     };
     let start = Instant::now();
-    let mut loader = Loader::new(keyspace);
+    let mut loader = Loader::new(keyspace, value_limits(settings));
     let mut replay = |op: aidb::Op<'_>| {
         if stored_scripts::replay(scripts, op)? {
             return Ok(());

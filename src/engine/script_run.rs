@@ -280,7 +280,7 @@ impl Worker {
         if matches!(stand, Stand::Over) {
             return Flow::Done;
         }
-        let buffers = std::mem::take(&mut self.buffers);
+        let buffers = self.buffers.take();
         let args = OwnedArgs::from(args);
         let work = Box::new(ScriptWork {
             entry,
@@ -332,7 +332,7 @@ impl Worker {
                 self.note_duration(entry, client, &args.as_args(), took);
                 return Flow::Done;
             }
-            work.buffers = std::mem::take(&mut self.buffers);
+            work.buffers = self.buffers.take();
             if matches!(stand, Stand::Runnable) {
                 self.runnable.push(token);
             }

@@ -11,6 +11,7 @@ use crate::locks::{Gate, KeyLockManager};
 use crate::observe::Observer;
 use crate::resp::Args;
 use crate::script::{ScriptCache, Watchdog};
+use crate::value::Limits;
 use aidb::{DB, Options};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -106,7 +107,7 @@ pub fn words(line: &str) -> Vec<&[u8]> {
 fn shared(shards: u32, config: Config, dir: &TempDir) -> Shared {
     let databases = config.settings().size(crate::config::Opt::Databases);
     let keyspace: &'static Keyspace = Box::leak(Box::new(Keyspace::new(databases)));
-    let mut loader = Loader::new(keyspace);
+    let mut loader = Loader::new(keyspace, Limits::default());
     let (journal, _) = DB::open(dir.path(), Options::default(), &mut |op| {
         loader.apply(op).map_err(|error| error.to_string())
     })

@@ -2,6 +2,7 @@
 
 use super::admission::Gatekeeper;
 use super::client::Client;
+use super::open::value_limits;
 use super::script_run::ScriptState;
 use super::shared::Shared;
 use super::work::{Kind, Token, Work, Works};
@@ -263,6 +264,7 @@ impl Worker {
         self.string_len_max = settings.size(Opt::ProtoMaxBulkLen);
         let memory_max = settings.size(Opt::Maxmemory);
         self.over_memory = memory_max > 0 && allocator::stats().allocated as usize > memory_max;
+        self.buffers.limits = value_limits(settings);
         self.slower_than_us = settings.number(Opt::SlowlogLogSlowerThan);
         self.latency = LatencySettings {
             threshold_ms: settings.number(Opt::LatencyMonitorThreshold),

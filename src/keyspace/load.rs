@@ -1,8 +1,9 @@
 //! Recovery: the store's records, in order, become entries.
 
 use super::record::{self, CHUNK_LEN, Header, Prefix, RecordKey};
+use super::stored;
 use super::table::{Entry, Key, Keyspace, Table};
-use crate::value::{Str, StrBuf, Value};
+use crate::value::{Limits, Str, StrBuf, Value};
 use aidb::Op;
 use std::collections::HashMap;
 use std::fmt;
@@ -27,20 +28,25 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// A part of a long string: its index and its bytes.
-type Chunk = (u32, Vec<u8>);
+/// A part of a value that came before its header.
+enum Early {
+    Chunk { index: u32, bytes: Vec<u8> },
+    Element { element: Vec<u8>, value: Vec<u8> },
+}
 
 /// Applies records to an empty keyspace that nobody else uses yet.
 pub struct Loader<'a> {
     keyspace: &'a Keyspace,
-    /// Chunks whose header has not come yet: a rewritten journal keeps no order among a key's records.
-    early: HashMap<(u8, Key), Vec<Chunk>>,
+    limits: Limits,
+    /// Parts whose header has not come yet: a rewritten journal keeps no order among a key's records.
+    early: HashMap<(u8, Key), Vec<Early>>,
 }
 
 impl<'a> Loader<'a> {
-    pub fn new(keyspace: &'a Keyspace) -> Self {
+    pub fn new(keyspace: &'a Keyspace, limits: Limits) -> Self {
         Self {
             keyspace,
+            limits,
             early: HashMap::new(),
         }
     }
@@ -53,21 +59,29 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Ends the load: what has expired is left out.
+    /// Ends the load: collections are told that they have all their elements, and what has expired is left out.
     pub fn finish(self, now_ms: i64) -> Result<(), LoadError> {
         if let Some((_, key)) = self.early.keys().next() {
             return Err(LoadError {
                 record: key.to_vec(),
-                why: "a long string without its header",
+                why: "a part of a value without the value's header",
             });
         }
         for index in 0..Keyspace::stripes() {
             let mut stripe = self.keyspace.lock_stripe(index);
             for db in 0..self.keyspace.databases() {
-                if stripe.table(db as u8).is_none_or(|t| t.volatile == 0) {
+                if stripe.table(db as u8).is_none_or(|t| t.entries.is_empty()) {
                     continue;
                 }
                 let table = stripe.table_mut(db as u8, self.keyspace.databases());
+                for entry in &mut table.entries {
+                    if let Some(collection) = stored::stored_mut(&mut entry.value) {
+                        collection.load_finish(&self.limits);
+                    }
+                }
+                if table.volatile == 0 {
+                    continue;
+                }
                 let mut gone = 0;
                 table.entries.retain(|entry| {
                     let expired = entry.expired(now_ms);
@@ -103,13 +117,37 @@ impl<'a> Loader<'a> {
                 match record::parse_header(value).ok_or_else(|| bad("an unknown type of value"))? {
                     Header::Whole { value, expire_ms } => self.set(db, key, value, expire_ms),
                     Header::Long { len, expire_ms } => self.set_long(db, key, len, expire_ms),
+                    Header::Collection {
+                        tag,
+                        expire_ms,
+                        payload,
+                    } => self
+                        .set_collection(db, key, tag, expire_ms, payload)
+                        .ok_or_else(|| {
+                            bad("a collection's header or element is not as it should be")
+                        })?,
                 }
             }
             RecordKey::Chunk { db, key, index } => {
                 self.check_db(db, record)?;
                 if !self.set_chunk(db, key, index, value) {
                     let early = self.early.entry((db, Key::from_slice(key))).or_default();
-                    early.push((index, value.to_vec()));
+                    let bytes = value.to_vec();
+                    early.push(Early::Chunk { index, bytes });
+                }
+            }
+            RecordKey::Element { db, key, element } => {
+                self.check_db(db, record)?;
+                match self.set_element(db, key, element, value) {
+                    Some(true) => {}
+                    Some(false) => {
+                        let early = self.early.entry((db, Key::from_slice(key))).or_default();
+                        early.push(Early::Element {
+                            element: element.to_vec(),
+                            value: value.to_vec(),
+                        });
+                    }
+                    None => return Err(bad("an element is not as its type has them")),
                 }
             }
         }
@@ -123,9 +161,22 @@ impl<'a> Loader<'a> {
                 self.remove(db, key);
                 Ok(())
             }
+            Some(RecordKey::Element { db, key, element }) => {
+                self.check_db(db, record)?;
+                let deleted = self.with_table(db, key, |table, hash| {
+                    let Some(entry) = table.find_mut(hash, key) else {
+                        return Some(());
+                    };
+                    stored::stored_mut(&mut entry.value)?.load_delete(element)
+                });
+                deleted.ok_or_else(|| LoadError {
+                    record: record.to_vec(),
+                    why: "an element is deleted that no collection can have",
+                })
+            }
             _ => Err(LoadError {
                 record: record.to_vec(),
-                why: "only headers are deleted alone",
+                why: "only headers and elements are deleted alone",
             }),
         }
     }
@@ -191,7 +242,7 @@ impl<'a> Loader<'a> {
                     value: Value::Str(mut string),
                     ..
                 }) => std::mem::take(string.make_raw()),
-                None => StrBuf::new(),
+                _ => StrBuf::new(),
             };
             bytes.resize(len, 0);
             let value = Value::Str(Str::raw(bytes));
@@ -204,9 +255,59 @@ impl<'a> Loader<'a> {
                 accessed_s: 0,
             });
         });
-        for (index, chunk) in early.into_iter().flatten() {
-            self.set_chunk(db, key, index, &chunk);
+        for part in early.into_iter().flatten() {
+            if let Early::Chunk { index, bytes } = part {
+                self.set_chunk(db, key, index, &bytes);
+            }
         }
+    }
+
+    /// A collection's header: its elements stay, and those that came early join them.
+    fn set_collection(
+        &mut self,
+        db: u8,
+        key: &[u8],
+        tag: u8,
+        expire_ms: i64,
+        payload: &[u8],
+    ) -> Option<()> {
+        let early = self.early.remove(&(db, Key::from_slice(key)));
+        self.with_table(db, key, |table, hash| {
+            let mut value = match table.remove(hash, key) {
+                Some(entry) if stored::stored(&entry.value).is_some_and(|s| s.tag() == tag) => {
+                    entry.value
+                }
+                _ => stored::empty(tag)?,
+            };
+            stored::stored_mut(&mut value)?.load_header(payload)?;
+            let key = Key::from_slice(key);
+            table.insert(Entry {
+                hash,
+                key,
+                value,
+                expire_ms,
+                accessed_s: 0,
+            });
+            Some(())
+        })?;
+        for part in early.into_iter().flatten() {
+            if let Early::Element { element, value } = part {
+                self.set_element(db, key, &element, &value)?;
+            }
+        }
+        Some(())
+    }
+
+    /// Gives an element to its collection. `false`: the collection's header has not come yet.
+    fn set_element(&self, db: u8, key: &[u8], element: &[u8], value: &[u8]) -> Option<bool> {
+        self.with_table(db, key, |table, hash| {
+            let Some(entry) = table.find_mut(hash, key) else {
+                return Some(false);
+            };
+            let collection = stored::stored_mut(&mut entry.value)?;
+            collection.load_put(element, value, &self.limits)?;
+            Some(true)
+        })
     }
 
     /// Writes a chunk into its string. `false`: the string's header has not come yet.

@@ -10,17 +10,22 @@
 //! - A logical database number becomes a physical one at the border (`Keyspace::physical`); below it, and on disk, only
 //!   physical numbers exist. So SWAPDB is one small record.
 //!
+//! - A collection is changed through an [`Edit`], element by element; a value as a whole through the methods of [`Txn`].
+//!
 //! Depends on `value`, `aidb`, `base`.
 
+mod edit;
 mod expire;
 mod load;
 mod record;
 mod scan;
+mod stored;
 mod table;
 mod txn;
 mod undo;
 mod watch;
 
+pub use edit::{Absent, Collection, Edit, WrongType};
 pub use load::{LoadError, Loader};
 pub use scan::ScanFilter;
 pub use table::{DATABASES_MAX, DbSize, Key, Keyspace};

@@ -6,15 +6,22 @@
 //!               | 1 db varint(key length) key                 (a prefix: all records of a key)
 //!               | 1 db varint(key length) key 0               header
 //!               | 1 db varint(key length) key 1 index:u32be   chunk of a long string
+//!               | 1 db varint(key length) key 2 element       an element of a collection, as its type names it
 //! header value  = type:u8 expire_ms:i64le payload
 //! type 0: integer    payload = i64le
 //! type 1: bytes      payload = the bytes
 //! type 2: raw bytes  payload = the bytes (changed in place before, which OBJECT ENCODING shows)
 //! type 3: long bytes payload = length:u64le; the bytes are in chunks of 1,024
+//! type 4: list       | each with what its header says besides (`edit/`); the elements are records of their own
+//! type 5: hash       |
+//! type 6: set        |
+//! type 7: sorted set |
+//! type 8: stream     |
 //! ```
 //!
 //! A long string is cut in chunks so that a change to one place logs that place, not the string.
 
+use super::stored::{self, Stored};
 use crate::value::{Str, StrBuf, Value};
 
 pub const CHUNK_LEN: usize = 1024;
@@ -23,12 +30,18 @@ pub const CHUNKED_LEN_MIN: usize = 4 * CHUNK_LEN;
 
 const SPACE_META: u8 = 0;
 const SPACE_KEYS: u8 = 1;
-const TAG_HEADER: u8 = 0;
+pub const TAG_HEADER: u8 = 0;
 const TAG_CHUNK: u8 = 1;
+pub const TAG_ELEMENT: u8 = 2;
 const TYPE_INT: u8 = 0;
 const TYPE_BYTES: u8 = 1;
 const TYPE_RAW: u8 = 2;
 const TYPE_LONG: u8 = 3;
+pub const TYPE_LIST: u8 = 4;
+pub const TYPE_HASH: u8 = 5;
+pub const TYPE_SET: u8 = 6;
+pub const TYPE_ZSET: u8 = 7;
+pub const TYPE_STREAM: u8 = 8;
 
 /// The record key under which the database map is kept.
 pub const DB_MAP_KEY: &[u8] = b"\0dbmap";
@@ -60,16 +73,36 @@ pub fn put_chunk_key(out: &mut Vec<u8>, db: u8, key: &[u8], index: u32) {
     out.extend_from_slice(&index.to_be_bytes());
 }
 
-pub fn is_chunked(value: &Value) -> bool {
+/// The beginning of the record keys of a collection's elements.
+pub fn put_element_prefix(out: &mut Vec<u8>, db: u8, key: &[u8]) {
+    put_key_prefix(out, db, key);
+    out.push(TAG_ELEMENT);
+}
+
+/// Whether a value has records besides its header.
+pub fn is_composite(value: &Value) -> bool {
     match value {
         Value::Str(Str::Int(_)) => false,
         Value::Str(Str::Bytes(b) | Str::Raw(b)) => b.len() >= CHUNKED_LEN_MIN,
+        Value::List(_) | Value::Hash(_) | Value::Set(_) | Value::ZSet(_) | Value::Stream(_) => true,
     }
 }
 
-/// The header record's value; a long string's bytes are not in it.
+/// A collection's header record's value.
+pub fn put_collection_header(out: &mut Vec<u8>, collection: &dyn Stored, expire_ms: i64) {
+    out.push(collection.tag());
+    out.extend_from_slice(&expire_ms.to_le_bytes());
+    collection.put_header(out);
+}
+
+/// The header record's value; a long string's bytes and a collection's elements are not in it.
 pub fn put_header(out: &mut Vec<u8>, value: &Value, expire_ms: i64) {
-    let Value::Str(string) = value;
+    let Value::Str(string) = value else {
+        if let Some(collection) = stored::stored(value) {
+            put_collection_header(out, collection, expire_ms);
+        }
+        return;
+    };
     let mut put = |kind: u8, payload: &[u8]| {
         out.push(kind);
         out.extend_from_slice(&expire_ms.to_le_bytes());
@@ -89,8 +122,20 @@ pub fn put_header(out: &mut Vec<u8>, value: &Value, expire_ms: i64) {
 #[derive(Debug, PartialEq, Eq)]
 pub enum RecordKey<'a> {
     DbMap,
-    Header { db: u8, key: &'a [u8] },
-    Chunk { db: u8, key: &'a [u8], index: u32 },
+    Header {
+        db: u8,
+        key: &'a [u8],
+    },
+    Chunk {
+        db: u8,
+        key: &'a [u8],
+        index: u32,
+    },
+    Element {
+        db: u8,
+        key: &'a [u8],
+        element: &'a [u8],
+    },
 }
 
 /// What a prefix names.
@@ -112,6 +157,7 @@ pub fn parse_key(record: &[u8]) -> Option<RecordKey<'_>> {
             key,
             index: u32::from_be_bytes([*a, *b, *c, *d]),
         }),
+        [TAG_ELEMENT, element @ ..] => Some(RecordKey::Element { db, key, element }),
         _ => None,
     }
 }
@@ -148,7 +194,7 @@ fn split_key(record: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 
 /// A header record's value, read back.
 #[derive(Debug)]
-pub enum Header {
+pub enum Header<'a> {
     Whole {
         value: Value,
         expire_ms: i64,
@@ -158,9 +204,15 @@ pub enum Header {
         len: usize,
         expire_ms: i64,
     },
+    /// A collection whose elements are records of their own.
+    Collection {
+        tag: u8,
+        expire_ms: i64,
+        payload: &'a [u8],
+    },
 }
 
-pub fn parse_header(bytes: &[u8]) -> Option<Header> {
+pub fn parse_header(bytes: &[u8]) -> Option<Header<'_>> {
     let (kind, rest) = bytes.split_first()?;
     let (expire, payload) = rest.split_first_chunk::<8>()?;
     let expire_ms = i64::from_le_bytes(*expire);
@@ -178,6 +230,11 @@ pub fn parse_header(bytes: &[u8]) -> Option<Header> {
             let len = usize::try_from(u64::from_le_bytes(payload.try_into().ok()?)).ok()?;
             Some(Header::Long { len, expire_ms })
         }
+        tag @ TYPE_LIST..=TYPE_STREAM => Some(Header::Collection {
+            tag,
+            expire_ms,
+            payload,
+        }),
         _ => None,
     }
 }

@@ -62,14 +62,15 @@ impl Table {
             .find_mut(hash, |e| e.hash == hash && e.key.as_slice() == key)
     }
 
-    /// Adds an entry whose key is not there.
-    pub fn insert(&mut self, entry: Entry) {
+    /// Adds an entry whose key is not there; returns its bucket.
+    pub fn insert(&mut self, entry: Entry) -> usize {
         debug_assert!(
             self.find(entry.hash, &entry.key).is_none(),
             "a key is stored once"
         );
         self.volatile += u32::from(entry.expire_ms != 0);
-        self.entries.insert_unique(entry.hash, entry, |e| e.hash);
+        let inserted = self.entries.insert_unique(entry.hash, entry, |e| e.hash);
+        inserted.bucket_index()
     }
 
     pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {

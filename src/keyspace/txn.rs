@@ -1,27 +1,45 @@
 //! [`Txn`]: the one funnel for every change.
 
+use super::edit::Change;
 use super::record::{self, CHUNK_LEN};
+use super::stored;
 use super::table::{Entry, Key, Keyspace, Stripe, Table};
 use super::undo::{Old, Place, Undo};
-use crate::value::{Str, StrBuf, Value};
+use crate::value::{Limits, Str, StrBuf, Value};
 use aidb::{DB, SavePoint, Sequence, WriteBatch};
 use parking_lot::MutexGuard;
 
-/// From this many entries on, what a committed transaction has thrown away is freed by a thread of its own.
-const FREE_ASIDE_ENTRIES_MIN: usize = 10_000;
+/// From this many elements on, what a committed transaction has thrown away is freed by a thread of its own.
+const FREE_ASIDE_ELEMENTS_MIN: usize = 10_000;
 
 /// What a transaction gathers until it commits. Kept by the shard, and by a script while it is suspended, and used again.
 #[derive(Debug, Default)]
 pub struct TxnBuffers {
-    batch: WriteBatch,
-    undo: Vec<Undo>,
-    record_key: Vec<u8>,
-    record_value: Vec<u8>,
+    pub(super) batch: WriteBatch,
+    pub(super) undo: Vec<Undo>,
+    /// What undoes the changes to elements of collections; `undo` says how many belong to each edit.
+    pub(super) changes: Vec<Change>,
+    pub(super) record_key: Vec<u8>,
+    pub(super) record_value: Vec<u8>,
+    /// The sizes at which values change their form.
+    pub limits: Limits,
     /// Reading is not noted as an access.
     pub no_touch: bool,
     pub hits: u64,
     pub misses: u64,
     pub expired: u64,
+}
+
+impl TxnBuffers {
+    /// Takes the transaction out, and leaves empty buffers with the same settings.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        let empty = Self {
+            limits: self.limits,
+            ..Self::default()
+        };
+        std::mem::replace(self, empty)
+    }
 }
 
 /// What becomes of a key's expiry when its value is set.
@@ -75,6 +93,11 @@ impl<'a> Txn<'a> {
 
     pub fn db(&self) -> u8 {
         self.db
+    }
+
+    /// The sizes at which values change their form.
+    pub fn limits(&self) -> Limits {
+        self.buffers.limits
     }
 
     /// Works on another physical database from here on.
@@ -232,7 +255,9 @@ impl<'a> Txn<'a> {
             return len;
         };
         let place = self.place(key);
-        let Value::Str(string) = &mut self.entry_at(key, bucket).value;
+        let Value::Str(string) = &mut self.entry_at(key, bucket).value else {
+            unreachable!("the caller knows that the key holds a string");
+        };
         let before = string.len();
         let end = offset + bytes.len();
         if before < record::CHUNKED_LEN_MIN {
@@ -380,10 +405,13 @@ impl<'a> Txn<'a> {
     /// Commits without a journal: the records go to `mirror`, as a recovery would read them.
     #[cfg(test)]
     pub fn commit_to_mirror(&mut self, mirror: &Keyspace) {
-        let mut loader = super::Loader::new(mirror);
+        let mut loader = super::Loader::new(mirror, self.buffers.limits);
         for op in self.buffers.batch.iter() {
             loader.apply(op).expect("what is written can be read");
         }
+        loader
+            .finish(i64::MIN)
+            .expect("each part comes with its header");
         self.forget_undo();
         self.buffers.batch.clear();
     }
@@ -398,13 +426,8 @@ impl<'a> Txn<'a> {
                 });
             }
         }
-        let flushed = |undo: &Undo| match undo {
-            Undo::Flushed { tables, .. } => tables.iter().map(|t| t.entries.len()).sum(),
-            _ => 0,
-        };
-        if self.buffers.undo.len() < 4
-            && self.buffers.undo.iter().map(flushed).sum::<usize>() >= FREE_ASIDE_ENTRIES_MIN
-        {
+        let garbage = self.buffers.undo.iter().map(Undo::garbage);
+        if garbage.sum::<usize>() >= FREE_ASIDE_ELEMENTS_MIN {
             let garbage = std::mem::take(&mut self.buffers.undo);
             // Where no thread can be had, the closure is dropped here, and the values with it.
             let _ = std::thread::Builder::new()
@@ -412,6 +435,7 @@ impl<'a> Txn<'a> {
                 .spawn(move || drop(garbage));
         }
         self.buffers.undo.clear();
+        self.buffers.changes.clear();
     }
 
     #[inline]
@@ -440,7 +464,7 @@ impl<'a> Txn<'a> {
     }
 
     #[inline]
-    fn place(&self, key: &[u8]) -> Place {
+    pub(super) fn place(&self, key: &[u8]) -> Place {
         let hash = self.keyspace.fingerprint(self.db, key);
         Place {
             db: self.db,
@@ -456,7 +480,7 @@ impl<'a> Txn<'a> {
     }
 
     #[inline]
-    fn find_hashed(&mut self, hash: u64, key: &[u8]) -> Option<usize> {
+    pub(super) fn find_hashed(&mut self, hash: u64, key: &[u8]) -> Option<usize> {
         let now_ms = self.now_ms;
         let table = self.table(hash);
         let bucket = table
@@ -498,6 +522,34 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// The entry of a bucket that was found under the held stripe, and the buffers beside it.
+    #[inline]
+    pub(super) fn entry_and_buffers(
+        &mut self,
+        db: u8,
+        bucket: usize,
+    ) -> (&mut Entry, &mut TxnBuffers) {
+        let databases = self.keyspace.databases();
+        let entry = self.stripe.as_mut().and_then(|(_, stripe)| {
+            let table = stripe.table_mut(db, databases);
+            table.entries.get_bucket_mut(bucket)
+        });
+        match entry {
+            Some(entry) => (entry, self.buffers),
+            None => unreachable!("found under the same mutex"),
+        }
+    }
+
+    /// Keeps what undoes a change.
+    pub(super) fn undo(&mut self, undo: Undo) {
+        self.buffers.undo.push(undo);
+    }
+
+    /// The newest change to an element, to be undone.
+    pub(super) fn pop_change(&mut self) -> Option<Change> {
+        self.buffers.changes.pop()
+    }
+
     pub(super) fn remove_found(&mut self, key: &[u8]) {
         let place = self.place(key);
         let Some(entry) = self.table(place.hash).remove(place.hash, key) else {
@@ -518,7 +570,9 @@ impl<'a> Txn<'a> {
             expire_ms: entry.expire_ms,
             accessed_s: entry.accessed_s,
         };
-        let Value::Str(string) = &mut entry.value;
+        let Value::Str(string) = &mut entry.value else {
+            unreachable!("the caller knows that the key holds a string");
+        };
         let buf = string.make_raw();
         let end = offset + bytes.len();
         if buf.len() < end {
@@ -537,7 +591,7 @@ impl<'a> Txn<'a> {
     /// Logs the value that now stands where `old` stood.
     #[inline]
     fn log_replaced(&mut self, place: &Place, bucket: usize, old: &Value) {
-        if record::is_chunked(old) {
+        if record::is_composite(old) {
             log_removed(self.buffers, place.db, &place.key, old);
         }
         let Some(entry) = Self::peek_bucket(self.stripe.as_ref(), place.db, bucket) else {
@@ -590,13 +644,34 @@ impl<'a> Txn<'a> {
 #[inline]
 fn log_value(buffers: &mut TxnBuffers, db: u8, key: &[u8], value: &Value, expire_ms: i64) {
     log_header(buffers, db, key, value, expire_ms);
-    if record::is_chunked(value) {
-        log_chunks(buffers, db, key, value, 0..usize::MAX);
+    if !record::is_composite(value) {
+        return;
     }
+    let Some(collection) = stored::stored(value) else {
+        log_chunks(buffers, db, key, value, 0..usize::MAX);
+        return;
+    };
+    let TxnBuffers {
+        batch, record_key, ..
+    } = buffers;
+    record_key.clear();
+    record::put_element_prefix(record_key, db, key);
+    let prefix_len = record_key.len();
+    collection.elements(&mut |element, value| {
+        record_key.truncate(prefix_len);
+        record_key.extend_from_slice(element);
+        batch.put(record_key, value);
+    });
 }
 
 #[inline]
-fn log_header(buffers: &mut TxnBuffers, db: u8, key: &[u8], value: &Value, expire_ms: i64) {
+pub(super) fn log_header(
+    buffers: &mut TxnBuffers,
+    db: u8,
+    key: &[u8],
+    value: &Value,
+    expire_ms: i64,
+) {
     buffers.record_key.clear();
     buffers.record_value.clear();
     record::put_header_key(&mut buffers.record_key, db, key);
@@ -631,7 +706,7 @@ fn log_chunks(
 
 fn log_removed(buffers: &mut TxnBuffers, db: u8, key: &[u8], value: &Value) {
     buffers.record_key.clear();
-    if record::is_chunked(value) {
+    if record::is_composite(value) {
         record::put_key_prefix(&mut buffers.record_key, db, key);
         buffers.batch.delete_prefix(&buffers.record_key);
     } else {

@@ -5,7 +5,7 @@ use super::txn::Txn;
 use crate::value::Value;
 
 /// The name of an entry: physical database, hash, key.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Place {
     pub db: u8,
     pub hash: u64,
@@ -33,6 +33,8 @@ pub enum Undo {
         old: Box<[u8]>,
         len: usize,
     },
+    /// Elements of a collection were changed: so many of the changes that the transaction keeps.
+    Edited { place: Place, changes: usize },
     /// The value was moved to another key, which had `replaced`.
     Moved {
         from: Place,
@@ -62,11 +64,26 @@ impl Undo {
                 let Some(entry) = table.find_mut(place.hash, &place.key) else {
                     unreachable!("later changes to the key were taken back first");
                 };
-                let Value::Str(string) = &mut entry.value;
+                let Value::Str(string) = &mut entry.value else {
+                    unreachable!("later changes to the key were taken back first");
+                };
                 let bytes = string.make_raw();
                 bytes.truncate(len);
                 bytes[offset..offset + old.len()].copy_from_slice(&old);
             }),
+            Undo::Edited { place, changes } => {
+                for _ in 0..changes {
+                    let Some(change) = txn.pop_change() else {
+                        unreachable!("each edit counts its changes");
+                    };
+                    in_table(txn, &place, |table| {
+                        let Some(entry) = table.find_mut(place.hash, &place.key) else {
+                            unreachable!("later changes to the key were taken back first");
+                        };
+                        change.undo(&mut entry.value);
+                    });
+                }
+            }
             Undo::Moved { from, to, replaced } => {
                 let mut moved = None;
                 in_table(txn, &to, |table| moved = table.remove(to.hash, &to.key));
@@ -93,11 +110,25 @@ impl Undo {
         }
     }
 
+    /// Elements that are freed once the change cannot be taken back any more.
+    pub fn garbage(&self) -> usize {
+        match self {
+            Undo::Restore { old: Some(old), .. }
+            | Undo::Moved {
+                replaced: Some(old),
+                ..
+            } => old.value.elements(),
+            Undo::Flushed { tables, .. } => tables.iter().map(|t| t.entries.len()).sum(),
+            _ => 0,
+        }
+    }
+
     /// Tells of each key that the change touched; `None` stands for whole databases.
     pub fn touched(&self, mut visit: impl FnMut(Option<&Place>)) {
         match self {
             Undo::Restore { place, .. }
             | Undo::Expire { place, .. }
+            | Undo::Edited { place, .. }
             | Undo::Bytes { place, .. } => {
                 visit(Some(place));
             }

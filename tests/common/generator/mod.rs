@@ -3,6 +3,18 @@
 //! Most requests are right; some have an argument too many, too few or a wrong one. No request depends on a time that
 //! is near: times to live are long, or over at once.
 
+mod bitmaps;
+mod geo;
+mod hashes;
+mod hll;
+mod keys;
+mod lists;
+mod sets;
+mod sort;
+mod streams;
+mod strings;
+mod zsets;
+
 use super::resp::{Answer, Reply};
 use super::rng::Rng;
 
@@ -94,7 +106,7 @@ const JUNK: &[&str] = &[
     "\u{0}",
 ];
 
-/// Every well-formed request is about these.
+/// Every well-formed request is about these, or about those of its type.
 const KEYS: &[&str] = &[
     "k1",
     "k2",
@@ -104,9 +116,27 @@ const KEYS: &[&str] = &[
     "k*[\u{0}]",
 ];
 
+/// Keys that commands of one type are mostly about, so that most of them find their own type.
+const LIST_KEYS: &[&str] = &["l1", "l2", "l3"];
+const HASH_KEYS: &[&str] = &["h1", "h2", "h3"];
+const SET_KEYS: &[&str] = &["s1", "s2", "s3", "s4"];
+const ZSET_KEYS: &[&str] = &["z1", "z2", "z3", "z4"];
+const STREAM_KEYS: &[&str] = &["x1", "x2", "x3"];
+const GEO_KEYS: &[&str] = &["g1", "g2"];
+const HLL_KEYS: &[&str] = &["p1", "p2", "p3"];
+const TYPED_KEYS: &[&[&str]] = &[
+    LIST_KEYS,
+    HASH_KEYS,
+    SET_KEYS,
+    ZSET_KEYS,
+    STREAM_KEYS,
+    GEO_KEYS,
+    HLL_KEYS,
+];
+
 /// A command that the generator knows.
 #[derive(Clone, Copy)]
-struct Shape {
+pub struct Shape {
     name: &'static str,
     compare: Compare,
     /// How often it is chosen, relative to the others.
@@ -127,7 +157,7 @@ pub struct Generator {
 impl Generator {
     /// A generator of the commands for which `allowed` says yes.
     pub fn new(seed: u64, allowed: impl Fn(&str) -> bool) -> Self {
-        let allowed: Vec<_> = SHAPES.iter().filter(|shape| allowed(shape.name)).collect();
+        let allowed: Vec<_> = shapes().filter(|shape| allowed(shape.name)).collect();
         Self {
             rng: Rng::new(seed),
             dumps: Vec::new(),
@@ -139,7 +169,7 @@ impl Generator {
 
     /// The names of all commands that a generator knows.
     pub fn commands() -> impl Iterator<Item = &'static str> {
-        SHAPES.iter().map(|shape| shape.name)
+        shapes().map(|shape| shape.name)
     }
 
     pub fn request(&mut self) -> Request {
@@ -174,7 +204,8 @@ impl Generator {
         }
         // A key that has expired counts until somebody meets it, so let both servers meet every key before.
         self.pending = Some(request);
-        let keys = KEYS.iter().chain(JUNK).copied();
+        let typed = TYPED_KEYS.iter().copied().flatten();
+        let keys = KEYS.iter().chain(typed).chain(JUNK).copied();
         let exists = std::iter::once("exists").chain(keys);
         Request {
             args: exists.map(Vec::from).collect(),
@@ -216,8 +247,22 @@ impl Generator {
         self.rng.pick(JUNK).into()
     }
 
+    /// A key of any type.
     fn key(&mut self) -> Vec<u8> {
+        if self.rng.one_in(3) {
+            let family = TYPED_KEYS[self.rng.below(TYPED_KEYS.len())];
+            return self.rng.pick(family).into();
+        }
         self.rng.pick(KEYS).into()
+    }
+
+    /// A key that mostly holds a value of the type for which `names` are kept, or nothing.
+    fn key_of(&mut self, names: &'static [&'static str]) -> Vec<u8> {
+        const ANY_ONE_IN: usize = 12;
+        if self.rng.one_in(ANY_ONE_IN) {
+            return self.key();
+        }
+        self.rng.pick(names).into()
     }
 
     fn int(&mut self) -> Vec<u8> {
@@ -507,303 +552,24 @@ const fn compared(compare: Compare, shape: Shape) -> Shape {
     Shape { compare, ..shape }
 }
 
-static SHAPES: &[Shape] = &[
-    shape("get", 30, |g, args| args.push(g.key())),
-    shape("set", 30, |g, args| {
-        args.push(g.key());
-        args.push(g.value());
-        if g.rng.one_in(3) {
-            g.maybe(args, 6, &["nx", "xx", "get", "keepttl"]);
-            if g.rng.one_in(2) {
-                g.expiry(args);
-            }
-            g.maybe(args, 6, &["get", "nx", "keepttl", "persist"]);
-            if g.rng.one_in(12) {
-                g.expiry(args);
-            }
-        }
-    }),
-    shape("setnx", 3, |g, args| {
-        args.push(g.key());
-        args.push(g.value());
-    }),
-    shape("setex", 3, |g, args| {
-        args.push(g.key());
-        args.push(g.seconds());
-        args.push(g.value());
-    }),
-    shape("psetex", 3, |g, args| {
-        args.push(g.key());
-        args.push(g.milliseconds());
-        args.push(g.value());
-    }),
-    shape("getex", 6, |g, args| {
-        args.push(g.key());
-        g.maybe(args, 4, &["persist"]);
-        if g.rng.one_in(2) {
-            g.expiry(args);
-        }
-        g.maybe(args, 10, &["persist", "keepttl", "nx"]);
-    }),
-    shape("getdel", 4, |g, args| args.push(g.key())),
-    shape("getset", 4, |g, args| {
-        args.push(g.key());
-        args.push(g.value());
-    }),
-    shape("mget", 4, |g, args| g.keys(args, 4)),
-    shape("mset", 4, |g, args| {
-        for _ in 0..=g.rng.below(3) {
-            args.push(g.key());
-            args.push(g.value());
-        }
-    }),
-    shape("msetnx", 3, |g, args| {
-        for _ in 0..=g.rng.below(3) {
-            args.push(g.key());
-            args.push(g.value());
-        }
-    }),
-    shape("append", 6, |g, args| {
-        args.push(g.key());
-        args.push(g.value());
-    }),
-    shape("strlen", 4, |g, args| args.push(g.key())),
-    shape("setrange", 6, |g, args| {
-        args.push(g.key());
-        args.push(match g.rng.below(12) {
-            0 => g.junk(),
-            1 => b"536870912".into(),
-            2 => b"536870911".into(),
-            3 => number(g.rng.between(1000, 9000)),
-            _ => number(g.rng.between(-2, 40)),
-        });
-        // A byte at the last allowed offset would make half a gigabyte.
-        let at_the_limit = args[2] == b"536870911";
-        args.push(if at_the_limit {
-            b"xy".into()
-        } else {
-            g.value()
-        });
-    }),
-    shape("getrange", 6, |g, args| {
-        args.push(g.key());
-        args.push(g.index());
-        args.push(g.index());
-    }),
-    shape("substr", 2, |g, args| {
-        args.push(g.key());
-        args.push(g.index());
-        args.push(g.index());
-    }),
-    shape("incr", 6, |g, args| args.push(g.key())),
-    shape("decr", 6, |g, args| args.push(g.key())),
-    shape("incrby", 6, |g, args| {
-        args.push(g.key());
-        args.push(g.int());
-    }),
-    shape("decrby", 6, |g, args| {
-        args.push(g.key());
-        args.push(g.int());
-    }),
-    shape("incrbyfloat", 8, |g, args| {
-        args.push(g.key());
-        args.push(g.float());
-    }),
-    shape("lcs", 2, |g, args| {
-        args.push(g.key());
-        args.push(g.key());
-        g.maybe(args, 4, &["len", "idx"]);
-        if g.rng.one_in(3) {
-            args.push(g.in_some_case("minmatchlen"));
-            args.push(g.index());
-        }
-        g.maybe(args, 4, &["withmatchlen", "idx"]);
-    }),
-    shape("setbit", 6, |g, args| {
-        args.push(g.key());
-        args.push(g.bit_offset());
-        args.push(match g.rng.below(10) {
-            0 => g.int(),
-            n => number(n as i64 % 2),
-        });
-    }),
-    shape("getbit", 4, |g, args| {
-        args.push(g.key());
-        args.push(g.bit_offset());
-    }),
-    shape("bitcount", 6, |g, args| {
-        args.push(g.key());
-        g.bit_range(args);
-    }),
-    shape("bitpos", 6, |g, args| {
-        args.push(g.key());
-        args.push(match g.rng.below(10) {
-            0 => g.int(),
-            n => number(n as i64 % 2),
-        });
-        g.bit_range(args);
-    }),
-    shape("bitop", 8, |g, args| {
-        let op = g.rng.pick(&["and", "or", "xor", "not", "not", "nand"]);
-        args.push(g.in_some_case(op));
-        args.push(g.key());
-        if op == "not" && !g.rng.one_in(10) {
-            args.push(g.key());
-        } else {
-            g.keys(args, 4);
-        }
-    }),
-    shape("bitfield", 12, |g, args| {
-        args.push(g.key());
-        for _ in 0..g.rng.below(5) {
-            g.bitfield_op(args, false);
-        }
-    }),
-    shape("bitfield_ro", 6, |g, args| {
-        args.push(g.key());
-        for _ in 0..g.rng.below(4) {
-            let only_get = !g.rng.one_in(20);
-            g.bitfield_op(args, only_get);
-        }
-    }),
-    shape("del", 6, |g, args| g.keys(args, 2)),
-    shape("unlink", 3, |g, args| g.keys(args, 2)),
-    shape("exists", 4, |g, args| g.keys(args, 3)),
-    shape("touch", 3, |g, args| g.keys(args, 3)),
-    shape("type", 3, |g, args| args.push(g.key())),
-    shape("rename", 6, |g, args| {
-        args.push(g.key());
-        args.push(g.key());
-    }),
-    shape("renamenx", 6, |g, args| {
-        args.push(g.key());
-        args.push(g.key());
-    }),
-    shape("copy", 8, |g, args| {
-        args.push(g.key());
-        args.push(g.key());
-        g.maybe(args, 3, &["replace"]);
-        if g.rng.one_in(3) {
-            args.push(g.in_some_case("db"));
-            args.push(g.db());
-        }
-        g.maybe(args, 6, &["replace"]);
-    }),
-    shape("move", 5, |g, args| {
-        args.push(g.key());
-        args.push(g.db());
-    }),
-    shape("expire", 5, |g, args| {
-        args.push(g.key());
-        args.push(g.seconds());
-        g.expire_condition(args);
-    }),
-    shape("expireat", 5, |g, args| {
-        args.push(g.key());
-        args.push(g.unix_seconds());
-        g.expire_condition(args);
-    }),
-    shape("pexpire", 5, |g, args| {
-        args.push(g.key());
-        args.push(g.milliseconds());
-        g.expire_condition(args);
-    }),
-    shape("pexpireat", 5, |g, args| {
-        args.push(g.key());
-        args.push(g.unix_milliseconds());
-        g.expire_condition(args);
-    }),
-    compared(NEAR_SECONDS, shape("ttl", 4, |g, args| args.push(g.key()))),
-    compared(
-        NEAR_MILLISECONDS,
-        shape("pttl", 4, |g, args| args.push(g.key())),
-    ),
-    compared(
-        NEAR_SECONDS,
-        shape("expiretime", 4, |g, args| args.push(g.key())),
-    ),
-    compared(
-        NEAR_MILLISECONDS,
-        shape("pexpiretime", 4, |g, args| args.push(g.key())),
-    ),
-    shape("persist", 4, |g, args| args.push(g.key())),
-    shape("object encoding", 8, |g, args| args.push(g.key())),
-    shape("object freq", 1, |g, args| args.push(g.key())),
-    // Redis shares small integers among keys: they are as old as the server, and how many refer to one depends on how
-    // it was made.
-    compared(
-        ANY_COUNT,
-        shape("object idletime", 3, |g, args| args.push(g.key())),
-    ),
-    compared(
-        ANY_COUNT,
-        shape("object refcount", 1, |g, args| args.push(g.key())),
-    ),
-    shape("object help", 1, |_, _| {}),
-    shape("object nonsense", 1, |g, args| args.push(g.key())),
-    compared(
-        Compare::Unordered,
-        shape("keys", 3, |g, args| args.push(g.pattern())),
-    ),
-    compared(
-        Compare::Unordered,
-        shape("scan", 6, |g, args| {
-            args.push(match g.rng.below(10) {
-                0 => g
-                    .rng
-                    .pick(&["abc", "1x", "1.5", "18446744073709551616", " 1"])
-                    .into(),
-                1 => g.rng.pick(&["-0", "+0", "00", ""]).into(),
-                _ => number(0),
-            });
-            // So many that one answer has them all: cursors are the server's own.
-            args.push(g.in_some_case("count"));
-            args.push(number(1_000_000));
-            if g.rng.one_in(3) {
-                args.push(g.in_some_case("match"));
-                args.push(g.pattern());
-            }
-            if g.rng.one_in(3) {
-                args.push(g.in_some_case("type"));
-                args.push(g.rng.pick(&["string", "STRING", "list", "nothing"]).into());
-            }
-        }),
-    ),
-    compared(Compare::Kind, shape("randomkey", 1, |_, _| {})),
-    shape("dbsize", 3, |_, _| {}),
-    shape("flushdb", 1, |g, args| g.maybe(args, 4, &["sync", "async"])),
-    shape("flushall", 1, |g, args| {
-        g.maybe(args, 4, &["sync", "async"]);
-    }),
-    shape("swapdb", 2, |g, args| {
-        args.push(g.db());
-        args.push(g.db());
-    }),
-    compared(
-        Compare::Dump,
-        shape("dump", 8, |g, args| args.push(g.key())),
-    ),
-    shape("restore", 8, |g, args| {
-        args.push(g.key());
-        args.push(match g.rng.below(4) {
-            0 => g.milliseconds(),
-            1 => g.unix_milliseconds(),
-            _ => b"0".into(),
-        });
-        args.push(g.dump());
-        g.maybe(args, 2, &["replace", "absttl"]);
-        if g.rng.one_in(6) {
-            args.push(g.in_some_case("idletime"));
-            args.push(g.index());
-        }
-        if g.rng.one_in(6) {
-            args.push(g.in_some_case("freq"));
-            args.push(g.int());
-        }
-        g.maybe(args, 20, &["replace", "idletime", "freq"]);
-    }),
-    shape("select", 4, |g, args| args.push(g.db())),
+/// The shapes of each family of commands.
+const FAMILIES: &[&[Shape]] = &[
+    strings::SHAPES,
+    bitmaps::SHAPES,
+    keys::SHAPES,
+    lists::SHAPES,
+    hashes::SHAPES,
+    sets::SHAPES,
+    zsets::SHAPES,
+    streams::SHAPES,
+    geo::SHAPES,
+    hll::SHAPES,
+    sort::SHAPES,
 ];
+
+fn shapes() -> impl Iterator<Item = &'static Shape> {
+    FAMILIES.iter().copied().flatten()
+}
 
 /// The two servers do not look at their clocks at the same moment.
 const NEAR_SECONDS: Compare = Compare::Near(3);

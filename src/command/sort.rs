@@ -1,0 +1,6 @@
+//! Commands of sort.
+
+use super::ctx::Handler;
+use super::spec::Command;
+
+pub static COMMANDS: &[Command<Handler>] = &[];

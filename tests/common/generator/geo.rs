@@ -1,0 +1,5 @@
+//! Geo.
+
+use super::Shape;
+
+pub const SHAPES: &[Shape] = &[];

@@ -1,0 +1,5 @@
+//! Sets.
+
+use super::Shape;
+
+pub const SHAPES: &[Shape] = &[];

@@ -1,0 +1,5 @@
+//! Streams.
+
+use super::Shape;
+
+pub const SHAPES: &[Shape] = &[];

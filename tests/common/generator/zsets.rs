@@ -1,0 +1,5 @@
+//! Sorted sets.
+
+use super::Shape;
+
+pub const SHAPES: &[Shape] = &[];
