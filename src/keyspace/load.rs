@@ -2,7 +2,7 @@
 
 use super::record::{self, CHUNK_LEN, Header, Prefix, RecordKey};
 use super::stored;
-use super::table::{Entry, Key, Keyspace, Table};
+use super::table::{Entry, Key, Keyspace, Table, TableHash};
 use crate::value::{Limits, Str, StrBuf, Value};
 use aidb::Op;
 use std::collections::HashMap;
@@ -74,7 +74,7 @@ impl<'a> Loader<'a> {
                     continue;
                 }
                 let table = stripe.table_mut(db as u8, self.keyspace.databases());
-                for entry in &mut table.entries {
+                for entry in table.entries.iter_mut() {
                     if let Some(collection) = stored::stored_mut(&mut entry.value) {
                         collection.load_finish(&self.limits);
                     }
@@ -224,7 +224,7 @@ impl<'a> Loader<'a> {
             table.remove(hash, key);
             let key = Key::from_slice(key);
             table.insert(Entry {
-                hash,
+                hash: TableHash::of(hash),
                 key,
                 value,
                 expire_ms,
@@ -248,7 +248,7 @@ impl<'a> Loader<'a> {
             let value = Value::Str(Str::raw(bytes));
             let key = Key::from_slice(key);
             table.insert(Entry {
-                hash,
+                hash: TableHash::of(hash),
                 key,
                 value,
                 expire_ms,
@@ -282,7 +282,7 @@ impl<'a> Loader<'a> {
             stored::stored_mut(&mut value)?.load_header(payload)?;
             let key = Key::from_slice(key);
             table.insert(Entry {
-                hash,
+                hash: TableHash::of(hash),
                 key,
                 value,
                 expire_ms,

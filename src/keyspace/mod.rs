@@ -15,6 +15,7 @@
 //! Depends on `value`, `aidb`, `base`.
 
 mod edit;
+mod entries;
 mod expire;
 mod load;
 mod record;

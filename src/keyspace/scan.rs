@@ -4,12 +4,12 @@
 //! there from start to end is returned whatever the tables do in between, as SCAN promises
 //! (<https://redis.io/docs/latest/commands/scan/>).
 
-use super::table::{Entry, Key, Keyspace, STRIPE_SHIFT};
+use super::table::{Entry, Key, Keyspace, TableHash};
 use crate::base::glob::{self, Case};
 use crate::value::Kind;
 
 /// Bits of a position below the stripe's number.
-const POSITION_BITS: u32 = 38;
+const POSITION_BITS: u32 = 32;
 
 /// What SCAN lets through.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,7 +53,7 @@ impl Keyspace {
             let mut due: Vec<(u64, &Entry)> = table
                 .entries
                 .iter()
-                .map(|entry| (position(entry.hash), entry))
+                .map(|entry| (position(index, entry.hash), entry))
                 .filter(|(at, _)| *at >= from)
                 .collect();
             let next = if due.len() > left {
@@ -107,7 +107,7 @@ impl Keyspace {
                     skip -= len;
                     continue;
                 }
-                let entry = stripe.table(db).and_then(|t| t.entries.iter().nth(skip));
+                let entry = stripe.table(db).and_then(|t| t.entries.get(skip));
                 match entry.filter(|e| !e.expired(now_ms)) {
                     Some(entry) => return Some(entry.key.clone()),
                     None => break,
@@ -129,8 +129,6 @@ impl Keyspace {
 }
 
 /// A key's place in the order of a scan.
-fn position(hash: u64) -> u64 {
-    const { assert!(POSITION_BITS < STRIPE_SHIFT) };
-    let stripe = Keyspace::stripe_of(hash) as u64;
-    stripe << POSITION_BITS | (hash & ((1 << POSITION_BITS) - 1))
+fn position(stripe: usize, hash: TableHash) -> u64 {
+    (stripe as u64) << POSITION_BITS | u64::from(hash.number())
 }

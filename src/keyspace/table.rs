@@ -1,13 +1,13 @@
 //! The striped table of entries.
 
-use crate::value::Value;
 use ahash::RandomState;
 use crossbeam::utils::CachePadded;
-use hashbrown::HashTable;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use super::entries::Entries;
+pub use super::entries::{Entry, TableHash};
 use super::watch::WatchTable;
 
 /// A key's name; sixteen bytes need no allocation.
@@ -19,66 +19,31 @@ pub const DATABASES_MAX: usize = 256;
 /// Enough that the shards of a large machine seldom meet, few enough that their heads stay in the second-level cache.
 const STRIPES_BITS: u32 = 10;
 const STRIPES: usize = 1 << STRIPES_BITS;
-/// The stripe comes from these bits of the hash: hashbrown uses the lowest for its buckets and the top seven as tags.
+/// The stripe comes from these bits of the hash: the lower ones tell the entries of a stripe apart ([`TableHash`]).
 pub(super) const STRIPE_SHIFT: u32 = 40;
-
-/// A key with its value.
-#[derive(Debug)]
-pub struct Entry {
-    pub hash: u64,
-    pub key: Key,
-    pub value: Value,
-    /// Unix time in milliseconds at which the key is gone; 0: never.
-    pub expire_ms: i64,
-    /// Unix time in seconds of the last access.
-    pub accessed_s: u32,
-}
-
-impl Entry {
-    #[inline]
-    pub fn expired(&self, now_ms: i64) -> bool {
-        self.expire_ms != 0 && self.expire_ms <= now_ms
-    }
-}
 
 /// One database's share of a stripe.
 #[derive(Debug, Default)]
 pub struct Table {
-    pub entries: HashTable<Entry>,
+    pub entries: Entries,
     /// Entries that have an expiry.
     pub volatile: u32,
 }
 
 impl Table {
     #[inline]
-    pub fn find(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
-        self.entries
-            .find(hash, |e| e.hash == hash && e.key.as_slice() == key)
-    }
-
-    #[inline]
     pub fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
-        self.entries
-            .find_mut(hash, |e| e.hash == hash && e.key.as_slice() == key)
+        self.entries.find_mut(TableHash::of(hash), key)
     }
 
-    /// Adds an entry whose key is not there; returns its bucket.
+    /// Adds an entry whose key is not there; returns its slot.
     pub fn insert(&mut self, entry: Entry) -> usize {
-        debug_assert!(
-            self.find(entry.hash, &entry.key).is_none(),
-            "a key is stored once"
-        );
         self.volatile += u32::from(entry.expire_ms != 0);
-        let inserted = self.entries.insert_unique(entry.hash, entry, |e| e.hash);
-        inserted.bucket_index()
+        self.entries.insert(entry)
     }
 
     pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
-        let found = self
-            .entries
-            .find_entry(hash, |e| e.hash == hash && e.key.as_slice() == key)
-            .ok()?;
-        let (entry, _) = found.remove();
+        let entry = self.entries.remove(TableHash::of(hash), key)?;
         self.volatile -= u32::from(entry.expire_ms != 0);
         Some(entry)
     }
@@ -246,7 +211,7 @@ impl Keyspace {
                 let Some(table) = stripe.table(db as u8) else {
                     continue;
                 };
-                bytes += table.entries.allocation_size();
+                bytes += table.entries.heap_bytes();
                 bytes += table.entries.iter().map(entry_heap_bytes).sum::<usize>();
             }
         }

@@ -3,7 +3,7 @@
 use super::edit::Change;
 use super::record::{self, CHUNK_LEN};
 use super::stored;
-use super::table::{Entry, Key, Keyspace, Stripe, Table};
+use super::table::{Entry, Key, Keyspace, Stripe, Table, TableHash};
 use super::undo::{Old, Place, Undo};
 use crate::value::{Limits, Str, StrBuf, Value};
 use aidb::{DB, SavePoint, Sequence, WriteBatch};
@@ -120,13 +120,13 @@ impl<'a> Txn<'a> {
     #[inline]
     pub fn get(&mut self, key: &[u8]) -> Option<&Value> {
         let accessed_s = (self.now_ms / 1000) as u32;
-        let Some(bucket) = self.find(key) else {
+        let Some(slot) = self.find(key) else {
             self.buffers.misses += 1;
             return None;
         };
         self.buffers.hits += 1;
         let no_touch = self.buffers.no_touch;
-        let entry = self.entry_at(key, bucket);
+        let entry = self.entry_at(key, slot);
         if !no_touch {
             entry.accessed_s = accessed_s;
         }
@@ -135,8 +135,8 @@ impl<'a> Txn<'a> {
 
     /// The value of a key without the marks that reading leaves.
     pub fn peek(&mut self, key: &[u8]) -> Option<&Value> {
-        let bucket = self.find(key)?;
-        Some(&self.entry_at(key, bucket).value)
+        let slot = self.find(key)?;
+        Some(&self.entry_at(key, slot).value)
     }
 
     pub fn exists(&mut self, key: &[u8]) -> bool {
@@ -145,28 +145,28 @@ impl<'a> Txn<'a> {
 
     /// The expiry of a key that is there: Unix time in milliseconds, `None` for never.
     pub fn expiry(&mut self, key: &[u8]) -> Option<Option<i64>> {
-        let bucket = self.find(key)?;
-        let expire_ms = self.entry_at(key, bucket).expire_ms;
+        let slot = self.find(key)?;
+        let expire_ms = self.entry_at(key, slot).expire_ms;
         Some((expire_ms != 0).then_some(expire_ms))
     }
 
     /// Unix time in seconds of a key's last access.
     pub fn accessed_s(&mut self, key: &[u8]) -> Option<u32> {
-        let bucket = self.find(key)?;
-        Some(self.entry_at(key, bucket).accessed_s)
+        let slot = self.find(key)?;
+        Some(self.entry_at(key, slot).accessed_s)
     }
 
     /// Sets the time of a key's last access. It is no data: it is neither stored nor taken back.
     pub fn set_accessed_s(&mut self, key: &[u8], accessed_s: u32) {
-        if let Some(bucket) = self.find(key) {
-            self.entry_at(key, bucket).accessed_s = accessed_s;
+        if let Some(slot) = self.find(key) {
+            self.entry_at(key, slot).accessed_s = accessed_s;
         }
     }
 
     /// Heap and table bytes of a key.
     pub fn memory_bytes(&mut self, key: &[u8]) -> Option<usize> {
-        let bucket = self.find(key)?;
-        let entry = self.entry_at(key, bucket);
+        let slot = self.find(key)?;
+        let entry = self.entry_at(key, slot);
         Some(size_of::<Entry>() + super::table::entry_heap_bytes(entry))
     }
 
@@ -175,14 +175,14 @@ impl<'a> Txn<'a> {
     pub fn put(&mut self, key: &[u8], value: Value, expiry: Expiry) -> bool {
         let place = self.place(key);
         let accessed_s = (self.now_ms / 1000) as u32;
-        let Some(bucket) = self.find_hashed(place.hash, key) else {
+        let Some(slot) = self.find_hashed(place.hash, key) else {
             let expire_ms = match expiry {
                 Expiry::At(at) => at,
                 Expiry::Never | Expiry::Keep => 0,
             };
             log_value(self.buffers, self.db, key, &value, expire_ms);
             let entry = Entry {
-                hash: place.hash,
+                hash: TableHash::of(place.hash),
                 key: place.key.clone(),
                 value,
                 expire_ms,
@@ -193,7 +193,7 @@ impl<'a> Txn<'a> {
             return false;
         };
         let table = self.table(place.hash);
-        let Some(entry) = table.entries.get_bucket_mut(bucket) else {
+        let Some(entry) = table.entries.get_mut(slot) else {
             unreachable!("found under the same mutex");
         };
         let old_expire = entry.expire_ms;
@@ -210,7 +210,7 @@ impl<'a> Txn<'a> {
             accessed_s: std::mem::replace(&mut entry.accessed_s, accessed_s),
         };
         table.volatile = table.volatile - u32::from(old_expire != 0) + u32::from(expire_ms != 0);
-        self.log_replaced(&place, bucket, &old.value);
+        self.log_replaced(&place, slot, &old.value);
         self.buffers.undo.push(Undo::Restore {
             place,
             old: Some(old),
@@ -229,14 +229,14 @@ impl<'a> Txn<'a> {
 
     /// Changes the expiry of a key that is there (`None`: never). Tells whether it is.
     pub fn set_expiry(&mut self, key: &[u8], at_ms: Option<i64>) -> bool {
-        let Some(bucket) = self.find(key) else {
+        let Some(slot) = self.find(key) else {
             return false;
         };
         let place = self.place(key);
         let old = self
             .table(place.hash)
             .set_expire(place.hash, key, at_ms.unwrap_or(0));
-        self.log_header(&place, bucket);
+        self.log_header(&place, slot);
         self.buffers.undo.push(Undo::Expire {
             place,
             expire_ms: old,
@@ -247,7 +247,7 @@ impl<'a> Txn<'a> {
     /// Writes bytes into a string at an offset, with zeros before it where the string is shorter; a key that is not there
     /// starts empty. Returns the new length. The caller knows that the key holds a string or nothing.
     pub fn splice(&mut self, key: &[u8], offset: usize, bytes: &[u8]) -> usize {
-        let Some(bucket) = self.find(key) else {
+        let Some(slot) = self.find(key) else {
             let mut buf = StrBuf::from_elem(0, offset);
             buf.extend_from_slice(bytes);
             let len = buf.len();
@@ -255,13 +255,13 @@ impl<'a> Txn<'a> {
             return len;
         };
         let place = self.place(key);
-        let Value::Str(string) = &mut self.entry_at(key, bucket).value else {
+        let Value::Str(string) = &mut self.entry_at(key, slot).value else {
             unreachable!("the caller knows that the key holds a string");
         };
         let before = string.len();
         let end = offset + bytes.len();
         if before < record::CHUNKED_LEN_MIN {
-            return self.splice_short(place, bucket, offset, bytes);
+            return self.splice_short(place, slot, offset, bytes);
         }
         let buf = string.make_raw();
         let overlap = offset.min(before)..end.min(before);
@@ -271,10 +271,10 @@ impl<'a> Txn<'a> {
         buf[offset..end].copy_from_slice(bytes);
         let after = buf.len();
         if after != before {
-            self.log_header(&place, bucket);
+            self.log_header(&place, slot);
         }
         let first = offset.min(before) / CHUNK_LEN;
-        self.log_chunks(&place, bucket, first..end.div_ceil(CHUNK_LEN));
+        self.log_chunks(&place, slot, first..end.div_ceil(CHUNK_LEN));
         self.buffers.undo.push(Undo::Bytes {
             place,
             offset: undo_offset,
@@ -310,7 +310,7 @@ impl<'a> Txn<'a> {
         log_value(self.buffers, to_db, to, &entry.value, entry.expire_ms);
         let hash = to_place.hash;
         self.table(hash).insert(Entry {
-            hash,
+            hash: TableHash::of(hash),
             key: Key::from_slice(to),
             ..entry
         });
@@ -473,7 +473,7 @@ impl<'a> Txn<'a> {
         }
     }
 
-    /// The bucket of a key that is there. One that has expired is removed on the way.
+    /// The slot of a key that is there. One that has expired is removed on the way.
     #[inline]
     fn find(&mut self, key: &[u8]) -> Option<usize> {
         self.find_hashed(self.keyspace.fingerprint(self.db, key), key)
@@ -483,34 +483,29 @@ impl<'a> Txn<'a> {
     pub(super) fn find_hashed(&mut self, hash: u64, key: &[u8]) -> Option<usize> {
         let now_ms = self.now_ms;
         let table = self.table(hash);
-        let bucket = table
-            .entries
-            .find_bucket_index(hash, |e| e.hash == hash && e.key.as_slice() == key)?;
+        let slot = table.entries.slot_of(TableHash::of(hash), key)?;
         if table
             .entries
-            .get_bucket(bucket)
+            .get(slot)
             .is_some_and(|entry| entry.expired(now_ms))
         {
             self.buffers.expired += 1;
             self.remove_found(key);
             return None;
         }
-        Some(bucket)
+        Some(slot)
     }
 
     #[inline]
-    fn entry_at(&mut self, key: &[u8], bucket: usize) -> &mut Entry {
+    fn entry_at(&mut self, key: &[u8], slot: usize) -> &mut Entry {
         debug_assert!(
             self.stripe.is_some(),
-            "the bucket was found under the held stripe"
+            "the slot was found under the held stripe"
         );
         let db = self.db;
         let databases = self.keyspace.databases();
         let entry = match &mut self.stripe {
-            Some((_, stripe)) => stripe
-                .table_mut(db, databases)
-                .entries
-                .get_bucket_mut(bucket),
+            Some((_, stripe)) => stripe.table_mut(db, databases).entries.get_mut(slot),
             None => None,
         };
         match entry {
@@ -522,17 +517,17 @@ impl<'a> Txn<'a> {
         }
     }
 
-    /// The entry of a bucket that was found under the held stripe, and the buffers beside it.
+    /// The entry of a slot that was found under the held stripe, and the buffers beside it.
     #[inline]
     pub(super) fn entry_and_buffers(
         &mut self,
         db: u8,
-        bucket: usize,
+        slot: usize,
     ) -> (&mut Entry, &mut TxnBuffers) {
         let databases = self.keyspace.databases();
         let entry = self.stripe.as_mut().and_then(|(_, stripe)| {
             let table = stripe.table_mut(db, databases);
-            table.entries.get_bucket_mut(bucket)
+            table.entries.get_mut(slot)
         });
         match entry {
             Some(entry) => (entry, self.buffers),
@@ -563,8 +558,8 @@ impl<'a> Txn<'a> {
         self.buffers.undo.push(undo);
     }
 
-    fn splice_short(&mut self, place: Place, bucket: usize, offset: usize, bytes: &[u8]) -> usize {
-        let entry = self.entry_at(&place.key, bucket);
+    fn splice_short(&mut self, place: Place, slot: usize, offset: usize, bytes: &[u8]) -> usize {
+        let entry = self.entry_at(&place.key, slot);
         let old = Old {
             value: entry.value.clone(),
             expire_ms: entry.expire_ms,
@@ -580,7 +575,7 @@ impl<'a> Txn<'a> {
         }
         buf[offset..end].copy_from_slice(bytes);
         let len = buf.len();
-        self.log_replaced(&place, bucket, &old.value);
+        self.log_replaced(&place, slot, &old.value);
         self.buffers.undo.push(Undo::Restore {
             place,
             old: Some(old),
@@ -590,11 +585,11 @@ impl<'a> Txn<'a> {
 
     /// Logs the value that now stands where `old` stood.
     #[inline]
-    fn log_replaced(&mut self, place: &Place, bucket: usize, old: &Value) {
+    fn log_replaced(&mut self, place: &Place, slot: usize, old: &Value) {
         if record::is_composite(old) {
             log_removed(self.buffers, place.db, &place.key, old);
         }
-        let Some(entry) = Self::peek_bucket(self.stripe.as_ref(), place.db, bucket) else {
+        let Some(entry) = Self::peek_slot(self.stripe.as_ref(), place.db, slot) else {
             return;
         };
         log_value(
@@ -606,8 +601,8 @@ impl<'a> Txn<'a> {
         );
     }
 
-    fn log_header(&mut self, place: &Place, bucket: usize) {
-        let Some(entry) = Self::peek_bucket(self.stripe.as_ref(), place.db, bucket) else {
+    fn log_header(&mut self, place: &Place, slot: usize) {
+        let Some(entry) = Self::peek_slot(self.stripe.as_ref(), place.db, slot) else {
             return;
         };
         log_header(
@@ -619,23 +614,23 @@ impl<'a> Txn<'a> {
         );
     }
 
-    fn log_chunks(&mut self, place: &Place, bucket: usize, chunks: std::ops::Range<usize>) {
-        let Some(entry) = Self::peek_bucket(self.stripe.as_ref(), place.db, bucket) else {
+    fn log_chunks(&mut self, place: &Place, slot: usize, chunks: std::ops::Range<usize>) {
+        let Some(entry) = Self::peek_slot(self.stripe.as_ref(), place.db, slot) else {
             return;
         };
         log_chunks(self.buffers, place.db, &place.key, &entry.value, chunks);
     }
 
-    /// The entry of a bucket, borrowed from the stripe alone so that the buffers stay free.
+    /// The entry of a slot, borrowed from the stripe alone so that the buffers stay free.
     #[inline]
-    fn peek_bucket<'s>(
+    fn peek_slot<'s>(
         stripe: Option<&'s (usize, MutexGuard<'a, Stripe>)>,
         db: u8,
-        bucket: usize,
+        slot: usize,
     ) -> Option<&'s Entry> {
         let entry = stripe
             .and_then(|(_, s)| s.table(db))
-            .and_then(|t| t.entries.get_bucket(bucket));
+            .and_then(|t| t.entries.get(slot));
         debug_assert!(entry.is_some(), "found under the same mutex");
         entry
     }

@@ -1,6 +1,6 @@
 //! What takes a change back. Played backwards, a transaction's list leaves the keyspace as it was.
 
-use super::table::{Entry, Key, Table};
+use super::table::{Entry, Key, Table, TableHash};
 use super::txn::Txn;
 use crate::value::Value;
 
@@ -166,7 +166,7 @@ fn restore(txn: &mut Txn<'_>, place: Place, old: Option<Old>) {
     {
         let Place { hash, key, .. } = place;
         table.insert(Entry {
-            hash,
+            hash: TableHash::of(hash),
             key,
             value,
             expire_ms,

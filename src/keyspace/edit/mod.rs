@@ -19,7 +19,7 @@ mod zset;
 
 use super::record;
 use super::stored::Stored;
-use super::table::Entry;
+use super::table::{Entry, TableHash};
 use super::txn::{Txn, TxnBuffers, log_header};
 use super::undo::{Place, Undo};
 use crate::value::{Hash, Limits, List, Set, Stream, Value, ZSet};
@@ -249,14 +249,14 @@ impl Txn<'_> {
     ) -> Result<Option<R>, WrongType> {
         let place = self.place(key);
         let found = self.find_hashed(place.hash, key);
-        let (bucket, is_new) = match (found, absent) {
-            (Some(bucket), _) => (bucket, false),
+        let (slot, is_new) = match (found, absent) {
+            (Some(slot), _) => (slot, false),
             (None, Absent::Leave) => return Ok(None),
             (None, Absent::Create) => (self.insert_empty::<T>(&place), true),
         };
         let accessed_s = (self.now_ms() / 1000) as u32;
         let now_ms = self.now_ms();
-        let (entry, buffers) = self.entry_and_buffers(place.db, bucket);
+        let (entry, buffers) = self.entry_and_buffers(place.db, slot);
         entry.accessed_s = accessed_s;
         let expire_ms = entry.expire_ms;
         let value = T::of_mut(&mut entry.value).ok_or(WrongType)?;
@@ -281,21 +281,21 @@ impl Txn<'_> {
         Ok(Some(result))
     }
 
-    /// Gives a key that is not there an empty collection; returns its bucket.
+    /// Gives a key that is not there an empty collection; returns its slot.
     fn insert_empty<T: Collection>(&mut self, place: &Place) -> usize {
         let entry = Entry {
-            hash: place.hash,
+            hash: TableHash::of(place.hash),
             key: place.key.clone(),
             value: T::default().into_value(),
             expire_ms: 0,
             accessed_s: 0,
         };
-        let bucket = self.table_of(place.db, place.hash).insert(entry);
-        let (entry, buffers) = self.entry_and_buffers(place.db, bucket);
+        let slot = self.table_of(place.db, place.hash).insert(entry);
+        let (entry, buffers) = self.entry_and_buffers(place.db, slot);
         log_header(buffers, place.db, &place.key, &entry.value, 0);
         let place = place.clone();
         self.undo(Undo::Restore { place, old: None });
-        bucket
+        slot
     }
 }
 
