@@ -1,6 +1,7 @@
 //! What a handler gets.
 
 use super::error::Error;
+use super::waiting::Waiting;
 use crate::base::number::parse_i64;
 use crate::keyspace::Txn;
 use crate::resp::{Args, Reply};
@@ -16,6 +17,8 @@ pub struct Ctx<'a> {
     pub string_len_max: usize,
     /// For commands that choose at random. A script's is seeded the same on every run.
     pub rng: &'a mut fastrand::Rng,
+    /// Whether the command may wait for data (see `waiting.rs`).
+    pub waiting: Waiting,
 }
 
 /// A data command's code.

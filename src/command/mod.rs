@@ -44,11 +44,13 @@ mod string_lcs;
 mod string_options;
 #[cfg(test)]
 mod testing;
+mod waiting;
 mod zset;
 
 pub use ctx::{Ctx, Handler};
 pub use error::Error;
 pub use spec::{Access, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, OtherDb, Spec};
+pub use waiting::{Awaited, Waiting, Wish};
 
 /// The commands that work on keys.
 pub fn families() -> impl Iterator<Item = &'static Command<Handler>> {

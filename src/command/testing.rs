@@ -4,6 +4,7 @@ use super::ctx::{Ctx, Handler};
 use super::error::Error;
 use super::families;
 use super::spec::Command;
+use super::waiting::Waiting;
 use crate::base::clock;
 use crate::keyspace::{Keyspace, ScanFilter, Txn, TxnBuffers};
 use crate::resp::{Args, Protocol, Reply, RespWriter};
@@ -78,8 +79,13 @@ impl Harness {
                 reply: &mut RespWriter::new(&mut out, self.protocol),
                 string_len_max: STRING_LEN_MAX,
                 rng: &mut self.rng,
+                waiting: Waiting::allowed(),
             };
             let result = handler(&mut ctx);
+            if ctx.waiting.take_wish().is_some() {
+                // No time passes here: what would wait has waited.
+                ctx.reply.null_array();
+            }
             assert_eq!(ctx.txn.db(), db, "a handler comes back to its database");
             if roll_back || result.is_err() {
                 ctx.txn.rollback();

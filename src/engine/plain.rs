@@ -7,7 +7,7 @@ use super::registry::Entry;
 use super::work::Kind;
 use super::worker::{Flow, Worker};
 use crate::base::clock;
-use crate::command::{Ctx, Error, Flags, Handler};
+use crate::command::{Ctx, Error, Flags, Handler, Waiting};
 use crate::keyspace::Txn;
 use crate::locks::Footprint;
 use crate::resp::{Args, OwnedArgs, Reply, RespWriter};
@@ -48,6 +48,7 @@ impl Worker {
                 reply: &mut reply,
                 string_len_max: self.string_len_max,
                 rng: &mut self.rng,
+                waiting: Waiting::forbidden(),
             };
             // The stripe stays held until the journal has the change, so its order is everybody's.
             let result = match catch_unwind(AssertUnwindSafe(|| handler(&mut ctx))) {
@@ -171,6 +172,7 @@ impl Worker {
             reply,
             string_len_max: self.string_len_max,
             rng,
+            waiting: Waiting::forbidden(),
         };
         let result = catch_unwind(AssertUnwindSafe(|| handler(&mut ctx)));
         let error = match result {
