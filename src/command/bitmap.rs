@@ -5,7 +5,7 @@ use super::error::Error;
 use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
 use super::string_edit::{clamp_range, is_reversed};
 use crate::base::number::parse_i64;
-use crate::keyspace::Expiry;
+use crate::keyspace::{Expiry, Notify};
 use crate::value::{Str, StrBuf, Value, bits};
 
 pub static COMMANDS: &[Command<Handler>] = &[
@@ -73,11 +73,15 @@ fn setbit(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         }
         None => (None, false),
     };
+    let grows = byte.is_none();
     let byte = byte.unwrap_or(0);
     let mut changed = [byte];
     bits::store(&mut changed, at % 8, 1, u64::from(bit));
     if changed[0] != byte || !is_settled {
         ctx.txn.splice(key, byte_at, &changed);
+    }
+    if changed[0] != byte || grows {
+        ctx.txn.notify(Notify::STRING, "setbit", key);
     }
     ctx.reply.integer(i64::from(bits::get(&[byte], at % 8)));
     Ok(())
@@ -180,10 +184,13 @@ fn bitop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     }
     let len = result.len();
     if len == 0 {
-        ctx.txn.remove(target);
+        if ctx.txn.remove(target) {
+            ctx.txn.notify(Notify::GENERIC, "del", target);
+        }
     } else {
         let value = Value::Str(Str::raw(StrBuf::from_vec(result)));
         ctx.txn.put(target, value, Expiry::Never);
+        ctx.txn.notify(Notify::STRING, "set", target);
     }
     ctx.reply.integer(len as i64);
     Ok(())

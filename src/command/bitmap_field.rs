@@ -5,7 +5,7 @@ use super::ctx::{Ctx, Handler};
 use super::error::Error;
 use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
 use crate::base::number::parse_i64;
-use crate::keyspace::Txn;
+use crate::keyspace::{Notify, Txn};
 use crate::resp::Args;
 use crate::value::{Str, bits};
 
@@ -43,13 +43,19 @@ fn bitfield(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let Some(end) = written.map(|op| op.field.end()).max() else {
         return read(ctx, &ops);
     };
-    make_room(&mut ctx.txn, key, end.div_ceil(8))?;
+    let grown = make_room(&mut ctx.txn, key, end.div_ceil(8))?;
     ctx.reply.array(ops.len());
+    let mut changed = false;
     for op in &ops {
-        match run(&mut ctx.txn, key, op)? {
-            Some(answer) => ctx.reply.integer(answer),
-            None => ctx.reply.null(),
-        }
+        let Some(done) = run(&mut ctx.txn, key, op)? else {
+            ctx.reply.null();
+            continue;
+        };
+        changed |= op.is_write() && (grown || done.changed);
+        ctx.reply.integer(done.answer);
+    }
+    if changed {
+        ctx.txn.notify(Notify::STRING, "setbit", key);
     }
     Ok(())
 }
@@ -226,13 +232,13 @@ fn parse(args: Args<'_>, bytes_max: usize) -> Result<Vec<Op>, Error> {
     Ok(ops)
 }
 
-/// Makes the string at least so long, and one that is changed in place.
-fn make_room(txn: &mut Txn<'_>, key: &[u8], len: usize) -> Result<(), Error> {
+/// Makes the string at least so long, and one that is changed in place. Tells whether it was shorter.
+fn make_room(txn: &mut Txn<'_>, key: &[u8], len: usize) -> Result<bool, Error> {
     let mut text = itoa::Buffer::new();
     let first = match Ctx::string_to_change(txn, key)? {
         Some(string) if string.len() >= len => {
             if string.encoding() == "raw" {
-                return Ok(());
+                return Ok(false);
             }
             Some(string.bytes(&mut text)[0])
         }
@@ -242,18 +248,29 @@ fn make_room(txn: &mut Txn<'_>, key: &[u8], len: usize) -> Result<(), Error> {
         Some(byte) => txn.splice(key, 0, &[byte]),
         None => txn.splice(key, len - 1, &[0]),
     };
-    Ok(())
+    Ok(first.is_none())
 }
 
-/// Does one operation on a string that has room for it, and returns its answer.
-fn run(txn: &mut Txn<'_>, key: &[u8], op: &Op) -> Result<Option<i64>, Error> {
+/// An operation that went well.
+struct Done {
+    answer: i64,
+    changed: bool,
+}
+
+/// Does one operation on a string that has room for it. `None`: the number does not fit, and was to be refused then.
+fn run(txn: &mut Txn<'_>, key: &[u8], op: &Op) -> Result<Option<Done>, Error> {
     let field = op.field;
     let mut text = itoa::Buffer::new();
     let string = Ctx::string_to_change(txn, key)?;
     let bytes = string.map_or(&[][..], |string: &Str| string.bytes(&mut text));
     let old = field.load(bytes);
     let (exact, answers_old) = match op.action {
-        Action::Get => return Ok(Some(old)),
+        Action::Get => {
+            return Ok(Some(Done {
+                answer: old,
+                changed: false,
+            }));
+        }
         Action::Set(number) if field.signed => (i128::from(number), true),
         Action::Set(number) => (i128::from(number as u64), true),
         Action::Add(number) => (i128::from(old) + i128::from(number), false),
@@ -271,5 +288,8 @@ fn run(txn: &mut Txn<'_>, key: &[u8], op: &Op) -> Result<Option<i64>, Error> {
         bits::store(copy, field.at % 8, field.width, new as u64);
         txn.splice(key, touched.start, copy);
     }
-    Ok(Some(if answers_old { old } else { new }))
+    Ok(Some(Done {
+        answer: if answers_old { old } else { new },
+        changed: new != old,
+    }))
 }

@@ -4,7 +4,7 @@ use super::ctx::{Ctx, Handler};
 use super::error::Error;
 use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
 use crate::base::number::parse_i64;
-use crate::keyspace::Expiry;
+use crate::keyspace::{Expiry, Notify};
 use crate::resp::Args;
 
 pub static COMMANDS: &[Command<Handler>] = &[
@@ -109,9 +109,14 @@ pub static COMMANDS: &[Command<Handler>] = &[
 ];
 
 fn del(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let keys = ctx.args.skip(1);
-    let removed = keys.iter().filter(|key| ctx.txn.remove(key)).count();
-    ctx.reply.integer(removed as i64);
+    let mut removed = 0;
+    for key in ctx.args.skip(1).iter() {
+        if ctx.txn.remove(key) {
+            ctx.txn.notify(Notify::GENERIC, "del", key);
+            removed += 1;
+        }
+    }
+    ctx.reply.integer(removed);
     Ok(())
 }
 
@@ -122,13 +127,14 @@ fn unlink(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn exists(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let keys = ctx.args.skip(1);
-    let there = keys.iter().filter(|key| ctx.txn.exists(key)).count();
+    let there = keys.iter().filter(|key| ctx.txn.look(key).is_some());
+    let there = there.count();
     ctx.reply.integer(there as i64);
     Ok(())
 }
 
 fn type_of(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let value = ctx.txn.peek(ctx.args.get(1));
+    let value = ctx.txn.look(ctx.args.get(1));
     ctx.reply
         .simple(value.map_or("none", |value| value.kind().name()));
     Ok(())
@@ -147,8 +153,7 @@ fn rename(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Err(Error::NoSuchKey);
     }
     if from != to {
-        let db = ctx.txn.db();
-        ctx.txn.rename(from, db, to);
+        rename_found(ctx, from, to);
     }
     ctx.reply.ok();
     Ok(())
@@ -161,11 +166,17 @@ fn renamenx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     }
     let is_free = !ctx.txn.exists(to);
     if is_free {
-        let db = ctx.txn.db();
-        ctx.txn.rename(from, db, to);
+        rename_found(ctx, from, to);
     }
     ctx.reply.integer(i64::from(is_free));
     Ok(())
+}
+
+fn rename_found(ctx: &mut Ctx<'_>, from: &[u8], to: &[u8]) {
+    let db = ctx.txn.db();
+    ctx.txn.rename(from, db, to);
+    ctx.txn.notify(Notify::GENERIC, "rename_from", from);
+    ctx.txn.notify(Notify::GENERIC, "rename_to", to);
 }
 
 fn copy(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -190,7 +201,11 @@ fn copy(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     ctx.txn.use_db(to_db);
     let goes_ahead = options.replace || !ctx.txn.exists(to);
     if goes_ahead {
-        ctx.txn.put(to, value, expiry);
+        if ctx.txn.put(to, value, expiry) {
+            // For Redis the old key is removed and the new one made.
+            ctx.txn.notify(Notify::NEW, "new", to);
+        }
+        ctx.txn.notify(Notify::GENERIC, "copy_to", to);
     }
     ctx.txn.use_db(from_db);
     ctx.reply.integer(i64::from(goes_ahead));
@@ -211,6 +226,10 @@ fn move_key(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let goes_ahead = is_free && ctx.txn.exists(key);
     if goes_ahead {
         ctx.txn.rename(key, to_db, key);
+        ctx.txn.notify(Notify::GENERIC, "move_from", key);
+        ctx.txn.use_db(to_db);
+        ctx.txn.notify(Notify::GENERIC, "move_to", key);
+        ctx.txn.use_db(from_db);
     }
     ctx.reply.integer(i64::from(goes_ahead));
     Ok(())

@@ -4,7 +4,7 @@ use super::ctx::{Ctx, Handler};
 use super::error::Error;
 use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
 use crate::base::number::parse_i64;
-use crate::keyspace::Expiry;
+use crate::keyspace::{Expiry, Notify};
 use crate::resp::Args;
 use crate::value::rdb::{self, RdbError};
 
@@ -73,9 +73,15 @@ fn restore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         _ => Expiry::At(ttl.wrapping_add(base_ms)),
     };
     if matches!(expiry, Expiry::At(at_ms) if at_ms <= ctx.now_ms()) {
-        ctx.txn.remove(key);
+        if ctx.txn.remove(key) {
+            ctx.txn.notify(Notify::GENERIC, "del", key);
+        }
     } else {
-        ctx.txn.put(key, value, expiry);
+        if ctx.txn.put(key, value, expiry) {
+            // For Redis the old key is removed and the new one made.
+            ctx.txn.notify(Notify::NEW, "new", key);
+        }
+        ctx.txn.notify(Notify::GENERIC, "restore", key);
         if let Some(idle_s) = options.idle_s {
             let accessed_s = (ctx.now_ms() / 1000).saturating_sub(idle_s).max(0);
             ctx.txn.set_accessed_s(key, accessed_s as u32);

@@ -5,6 +5,7 @@ use super::error::Error;
 use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
 use super::string_options::TimeUnit;
 use crate::base::number::parse_i64;
+use crate::keyspace::Notify;
 use crate::resp::Args;
 use bitflags::bitflags;
 
@@ -116,8 +117,10 @@ fn expire_at(ctx: &mut Ctx<'_>, unit: TimeUnit, command: &str) -> Result<(), Err
     if goes_ahead {
         if at_ms <= ctx.now_ms() {
             ctx.txn.remove(key);
+            ctx.txn.notify(Notify::GENERIC, "del", key);
         } else {
             ctx.txn.set_expiry(key, Some(at_ms));
+            ctx.txn.notify(Notify::GENERIC, "expire", key);
         }
     }
     ctx.reply.integer(i64::from(goes_ahead));
@@ -144,7 +147,12 @@ fn reply_time(ctx: &mut Ctx<'_>, unit: TimeUnit) -> Result<(), Error> {
     const NO_KEY: i64 = -2;
     const NO_EXPIRY: i64 = -1;
     let base_ms = if unit.is_relative() { ctx.now_ms() } else { 0 };
-    let answer = match ctx.txn.expiry(ctx.args.get(1)) {
+    let key = ctx.args.get(1);
+    let expiry = match ctx.txn.look(key) {
+        Some(_) => ctx.txn.expiry(key),
+        None => None,
+    };
+    let answer = match expiry {
         None => NO_KEY,
         Some(None) => NO_EXPIRY,
         Some(Some(at_ms)) if unit.is_seconds() => (at_ms - base_ms).saturating_add(500) / 1000,
@@ -159,6 +167,7 @@ fn persist(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let had_expiry = ctx.txn.expiry(key).flatten().is_some();
     if had_expiry {
         ctx.txn.set_expiry(key, None);
+        ctx.txn.notify(Notify::GENERIC, "persist", key);
     }
     ctx.reply.integer(i64::from(had_expiry));
     Ok(())

@@ -180,6 +180,7 @@ fn flushdb(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     check_flush_mode(ctx.args)?;
     let db = ctx.txn.db();
     flush(ctx, db);
+    ctx.txn.note_flush();
     ctx.reply.ok();
     Ok(())
 }
@@ -189,6 +190,7 @@ fn flushall(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     for db in 0..ctx.txn.keyspace().databases() {
         flush(ctx, db as u8);
     }
+    ctx.txn.note_flush();
     ctx.reply.ok();
     Ok(())
 }

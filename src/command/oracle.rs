@@ -93,6 +93,7 @@ fn compare(protocol: Protocol) {
     let server = RedisServer::start();
     let mut pair = Pair {
         redis: server.client(),
+        events: listen(&server),
         ours: Harness::new(),
         recent: Vec::new(),
     };
@@ -119,8 +120,18 @@ fn compare(protocol: Protocol) {
     println!("compared: {counts:?}");
 }
 
+/// A client of redis that hears of every keyspace event.
+fn listen(server: &RedisServer) -> Client {
+    let mut events = server.client();
+    events.call(&["CONFIG", "SET", "notify-keyspace-events", "KAmn"]);
+    events.call(&["PSUBSCRIBE", "__keyspace@*"]);
+    events
+}
+
 struct Pair {
     redis: Client,
+    /// Subscribed to the keyspace events of redis.
+    events: Client,
     ours: Harness,
     /// The last requests, to show what led to a difference.
     recent: Vec<String>,
@@ -140,6 +151,7 @@ impl Pair {
             return theirs;
         }
         let ours = Answer::from_bytes(self.ours.run(&request.args));
+        self.compare_events(request, matches!(theirs.reply, Reply::Error(_)));
         let agree = match (request.compare, &theirs.reply, &ours.reply) {
             (Compare::Dump, Reply::Bulk(theirs), Reply::Bulk(ours)) => {
                 theirs == ours || self.same_value(theirs, ours)
@@ -152,6 +164,43 @@ impl Pair {
             self.recent.join("\n  ")
         );
         theirs
+    }
+
+    fn compare_events(&mut self, request: &Request, failed: bool) {
+        let mut theirs = self.their_events();
+        if failed {
+            // Redis tells of a key that it missed before it found the fault; we tell of nothing that is taken back.
+            theirs.clear();
+        }
+        let mut ours = std::mem::take(&mut self.ours.events);
+        // When a key is found expired depends on the moment.
+        ours.retain(|(_, name)| name != "expired");
+        assert_eq!(
+            ours,
+            theirs,
+            "the events (ours, theirs) of {request}\nafter\n  {}",
+            self.recent.join("\n  ")
+        );
+    }
+
+    /// The keyspace events since the last call, but for those of expiry.
+    fn their_events(&mut self) -> Vec<(String, String)> {
+        let mut events = Vec::new();
+        self.events.send(&["PING"]);
+        loop {
+            let Reply::Array(items) = self.events.receive().reply else {
+                panic!("a subscriber gets messages and pongs");
+            };
+            let mut texts = items.iter().map(|item| match item {
+                Reply::Bulk(bytes) => bytes.escape_ascii().to_string(),
+                other => panic!("{other:?}"),
+            });
+            if texts.next().as_deref() == Some("pong") {
+                return events;
+            }
+            let event = texts.nth(1).zip(texts.next());
+            events.extend(event.filter(|(_, name)| name != "expired"));
+        }
     }
 
     /// Follows the selection of a database, which is not a command on keys.
@@ -175,6 +224,7 @@ impl Pair {
         }
         self.redis.call(&[b"DEL", key]);
         self.ours.run(&[b"DEL", key]);
+        self.their_events();
         let (first, rest) = strings.split_at(2);
         rest.chunks(2).all(|pair| pair == first)
     }

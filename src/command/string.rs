@@ -4,7 +4,7 @@ use super::ctx::{Ctx, Handler};
 use super::error::Error;
 use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
 use super::string_options::{Lifetime, Options, TimeUnit, When};
-use crate::keyspace::Expiry;
+use crate::keyspace::{Expiry, Notify};
 use crate::value::{Str, Value};
 
 pub static COMMANDS: &[Command<Handler>] = &[
@@ -118,7 +118,9 @@ fn set(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return set_with_options(ctx);
     }
     let value = Value::Str(Str::new(ctx.arg(2)));
-    ctx.txn.put(ctx.arg(1), value, Expiry::Never);
+    let key = ctx.arg(1);
+    ctx.txn.put(key, value, Expiry::Never);
+    ctx.txn.notify(Notify::STRING, "set", key);
     ctx.reply.ok();
     Ok(())
 }
@@ -142,7 +144,7 @@ fn set_with_options(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         Some(When::Present) => ctx.txn.exists(key),
     };
     if goes_ahead {
-        ctx.txn.put(key, Value::Str(Str::new(ctx.arg(2))), expiry);
+        put_for(ctx, key, Str::new(ctx.arg(2)), expiry);
     }
     if options.get {
         Ctx::reply_string(ctx.reply, old.as_ref());
@@ -158,8 +160,7 @@ fn setnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let key = ctx.arg(1);
     let absent = !ctx.txn.exists(key);
     if absent {
-        let value = Value::Str(Str::new(ctx.arg(2)));
-        ctx.txn.put(key, value, Expiry::Never);
+        put_for(ctx, key, Str::new(ctx.arg(2)), Expiry::Never);
     }
     ctx.reply.integer(i64::from(absent));
     Ok(())
@@ -175,10 +176,18 @@ fn psetex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn set_for(ctx: &mut Ctx<'_>, unit: TimeUnit, command: &str) -> Result<(), Error> {
     let at_ms = unit.deadline(ctx.arg(2), ctx.now_ms(), command)?;
-    let value = Value::Str(Str::new(ctx.arg(3)));
-    ctx.txn.put(ctx.arg(1), value, Expiry::At(at_ms));
+    put_for(ctx, ctx.arg(1), Str::new(ctx.arg(3)), Expiry::At(at_ms));
     ctx.reply.ok();
     Ok(())
+}
+
+/// Sets a key, and tells of it.
+fn put_for(ctx: &mut Ctx<'_>, key: &[u8], string: Str, expiry: Expiry) {
+    ctx.txn.put(key, Value::Str(string), expiry);
+    ctx.txn.notify(Notify::STRING, "set", key);
+    if matches!(expiry, Expiry::At(_)) {
+        ctx.txn.notify(Notify::GENERIC, "expire", key);
+    }
 }
 
 fn getex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -193,13 +202,16 @@ fn getex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             let at_ms = unit.deadline(text, ctx.now_ms(), "getex")?;
             if at_ms <= ctx.now_ms() {
                 ctx.txn.remove(key);
+                ctx.txn.notify(Notify::GENERIC, "del", key);
             } else {
                 ctx.txn.set_expiry(key, Some(at_ms));
+                ctx.txn.notify(Notify::GENERIC, "expire", key);
             }
         }
         Some(Lifetime::Persist) => {
             if ctx.txn.expiry(key).flatten().is_some() {
                 ctx.txn.set_expiry(key, None);
+                ctx.txn.notify(Notify::GENERIC, "persist", key);
             }
         }
         Some(Lifetime::Keep) | None => {}
@@ -211,7 +223,9 @@ fn getex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn getdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let key = ctx.arg(1);
     let old = Ctx::string(&mut ctx.txn, key)?.cloned();
-    ctx.txn.remove(key);
+    if ctx.txn.remove(key) {
+        ctx.txn.notify(Notify::GENERIC, "del", key);
+    }
     Ctx::reply_string(ctx.reply, old.as_ref());
     Ok(())
 }
@@ -219,8 +233,7 @@ fn getdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn getset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let key = ctx.arg(1);
     let old = Ctx::string(&mut ctx.txn, key)?.cloned();
-    let value = Value::Str(Str::new(ctx.arg(2)));
-    ctx.txn.put(key, value, Expiry::Never);
+    put_for(ctx, key, Str::new(ctx.arg(2)), Expiry::Never);
     Ctx::reply_string(ctx.reply, old.as_ref());
     Ok(())
 }
@@ -263,7 +276,6 @@ fn check_pairs(ctx: &Ctx<'_>, command: &str) -> Result<(), Error> {
 
 fn put_pairs(ctx: &mut Ctx<'_>) {
     for at in (1..ctx.args.len()).step_by(2) {
-        let value = Value::Str(Str::new(ctx.arg(at + 1)));
-        ctx.txn.put(ctx.arg(at), value, Expiry::Never);
+        put_for(ctx, ctx.arg(at), Str::new(ctx.arg(at + 1)), Expiry::Never);
     }
 }

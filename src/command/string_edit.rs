@@ -3,7 +3,7 @@
 use super::ctx::{Ctx, Handler};
 use super::error::Error;
 use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
-use crate::keyspace::Expiry;
+use crate::keyspace::{Expiry, Notify};
 use crate::value::{Str, Value};
 use std::ops::Range;
 
@@ -125,6 +125,7 @@ fn append(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             ctx.txn.splice(key, len, tail)
         }
     };
+    ctx.txn.notify(Notify::STRING, "append", key);
     ctx.reply.integer(len as i64);
     Ok(())
 }
@@ -142,6 +143,7 @@ fn setrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if !bytes.is_empty() {
         ctx.check_string_len(offset, bytes.len())?;
         len = ctx.txn.splice(key, offset, bytes);
+        ctx.txn.notify(Notify::STRING, "setrange", key);
     }
     ctx.reply.integer(len as i64);
     Ok(())
@@ -195,6 +197,7 @@ fn add(ctx: &mut Ctx<'_>, by: i64) -> Result<(), Error> {
     };
     let new = old.checked_add(by).ok_or(Error::Overflow)?;
     ctx.txn.put(key, Value::Str(Str::Int(new)), Expiry::Keep);
+    ctx.txn.notify(Notify::STRING, "incrby", key);
     ctx.reply.integer(new);
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::ctx::{Ctx, Handler};
 use super::error::Error;
 use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
 use crate::base::float::{FloatError, incr_by_float};
-use crate::keyspace::Expiry;
+use crate::keyspace::{Expiry, Notify};
 use crate::value::{Str, StrBuf, Value};
 
 pub static COMMANDS: &[Command<Handler>] = &[Command::new(
@@ -32,6 +32,7 @@ fn incrbyfloat(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     // Bytes even where the sum is integral, as Redis stores it.
     let value = Value::Str(Str::Bytes(StrBuf::from_slice(new.as_bytes())));
     ctx.txn.put(key, value, Expiry::Keep);
+    ctx.txn.notify(Notify::STRING, "incrbyfloat", key);
     ctx.reply.bulk(new.as_bytes());
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::families;
 use super::spec::Command;
 use super::waiting::Waiting;
 use crate::base::clock;
-use crate::keyspace::{Keyspace, ScanFilter, Txn, TxnBuffers};
+use crate::keyspace::{Effect, Keyspace, Notify, ScanFilter, Txn, TxnBuffers};
 use crate::resp::{Args, Protocol, Reply, RespWriter};
 use crate::value::{Value, rdb};
 use std::collections::BTreeMap;
@@ -23,17 +23,22 @@ pub struct Harness {
     pub db: usize,
     buffers: TxnBuffers,
     rng: fastrand::Rng,
+    /// The keyspace events of the last request: the name of the channel, and the event.
+    pub events: Vec<(String, String)>,
 }
 
 impl Harness {
     pub fn new() -> Self {
+        let mut buffers = TxnBuffers::default();
+        buffers.effects().set_notify_classes(Notify::all());
         Self {
             keyspace: Keyspace::new(DATABASES),
             mirror: Keyspace::new(DATABASES),
             protocol: Protocol::Resp2,
             db: 0,
-            buffers: TxnBuffers::default(),
+            buffers,
             rng: fastrand::Rng::with_seed(1),
+            events: Vec::new(),
         }
     }
 
@@ -89,16 +94,34 @@ impl Harness {
             assert_eq!(ctx.txn.db(), db, "a handler comes back to its database");
             if roll_back || result.is_err() {
                 ctx.txn.rollback();
+                assert!(
+                    ctx.txn.effects_mut().is_empty(),
+                    "nothing is told of what is taken back"
+                );
             } else {
                 ctx.txn.commit_to_mirror(&self.mirror);
             }
             result
         });
+        let effects = self.buffers.effects();
+        self.events = effects.iter().filter_map(event).collect();
+        effects.clear();
         if let Err(error) = result {
             assert!(out.is_empty(), "a handler that fails has not answered");
             RespWriter::new(&mut out, self.protocol).error(&error.line());
         }
         out
+    }
+}
+
+/// A keyspace event as Redis publishes it.
+fn event(effect: Effect<'_>) -> Option<(String, String)> {
+    match effect {
+        Effect::Event { db, name, key } => {
+            let channel = format!("__keyspace@{db}__:{}", key.escape_ascii());
+            Some((channel, name.to_owned()))
+        }
+        _ => None,
     }
 }
 

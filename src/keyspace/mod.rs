@@ -15,6 +15,7 @@
 //! Depends on `value`, `aidb`, `base`.
 
 mod edit;
+mod effects;
 mod entries;
 mod expire;
 mod load;
@@ -27,6 +28,7 @@ mod undo;
 mod watch;
 
 pub use edit::{Absent, Collection, Edit, WrongType};
+pub use effects::{Effect, Effects, Notify};
 pub use load::{LoadError, Loader};
 pub use scan::ScanFilter;
 pub use table::{DATABASES_MAX, DbSize, Key, Keyspace};

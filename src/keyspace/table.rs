@@ -4,7 +4,7 @@ use ahash::RandomState;
 use crossbeam::utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use super::entries::Entries;
 pub use super::entries::{Entry, TableHash};
@@ -116,6 +116,8 @@ pub struct Keyspace {
     /// The physical database behind each logical one.
     physical: Box<[AtomicU8]>,
     pub(super) watched: WatchTable,
+    /// Some client keeps copies of keys and wants to hear of changes.
+    tracked: AtomicBool,
 }
 
 impl Keyspace {
@@ -137,6 +139,7 @@ impl Keyspace {
             hasher: RandomState::new(),
             physical: (0..databases).map(|db| AtomicU8::new(db as u8)).collect(),
             watched: WatchTable::default(),
+            tracked: AtomicBool::new(false),
         }
     }
 
@@ -148,6 +151,24 @@ impl Keyspace {
     #[inline]
     pub fn physical(&self, db: usize) -> u8 {
         self.physical[db].load(Ordering::Relaxed)
+    }
+
+    /// The logical database that a physical one is behind.
+    pub fn logical(&self, physical: u8) -> usize {
+        let found = (0..self.databases()).find(|db| self.physical(*db) == physical);
+        found.unwrap_or_else(|| unreachable!("each physical database is behind a logical one"))
+    }
+
+    /// Whether commits tell which keys they changed. Whoever asks has taken the stripe or the lock of a key after those
+    /// who read it, so it sees what they set before they read.
+    #[inline]
+    pub fn is_tracked(&self) -> bool {
+        self.tracked.load(Ordering::Relaxed)
+    }
+
+    /// Has commits tell which keys they changed, or not.
+    pub fn set_tracked(&self, tracked: bool) {
+        self.tracked.store(tracked, Ordering::Relaxed);
     }
 
     pub(super) fn set_physical(&self, db: usize, physical: u8) {

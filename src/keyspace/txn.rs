@@ -1,6 +1,7 @@
 //! [`Txn`]: the one funnel for every change.
 
 use super::edit::Change;
+use super::effects::{Effects, EffectsMark, Notify};
 use super::record::{self, CHUNK_LEN};
 use super::stored;
 use super::table::{Entry, Key, Keyspace, Stripe, Table, TableHash};
@@ -21,6 +22,7 @@ pub struct TxnBuffers {
     pub(super) changes: Vec<Change>,
     pub(super) record_key: Vec<u8>,
     pub(super) record_value: Vec<u8>,
+    pub(super) effects: Effects,
     /// The sizes at which values change their form.
     pub limits: Limits,
     /// Reading is not noted as an access.
@@ -36,6 +38,7 @@ impl TxnBuffers {
     pub fn take(&mut self) -> Self {
         let empty = Self {
             limits: self.limits,
+            effects: Effects::new(self.effects.notify_classes()),
             ..Self::default()
         };
         std::mem::replace(self, empty)
@@ -56,6 +59,7 @@ pub enum Expiry {
 pub struct Savepoint {
     undo: usize,
     batch: SavePoint,
+    effects: EffectsMark,
 }
 
 /// Changes that become one write batch, or nothing.
@@ -122,6 +126,7 @@ impl<'a> Txn<'a> {
         let accessed_s = (self.now_ms / 1000) as u32;
         let Some(slot) = self.find(key) else {
             self.buffers.misses += 1;
+            self.notify(Notify::KEY_MISS, "keymiss", key);
             return None;
         };
         self.buffers.hits += 1;
@@ -131,6 +136,17 @@ impl<'a> Txn<'a> {
             entry.accessed_s = accessed_s;
         }
         Some(&entry.value)
+    }
+
+    /// The value of a key for a command that does not use it as a value: counts as a hit or a miss, but not as an access.
+    pub fn look(&mut self, key: &[u8]) -> Option<&Value> {
+        let Some(bucket) = self.find(key) else {
+            self.buffers.misses += 1;
+            self.notify(Notify::KEY_MISS, "keymiss", key);
+            return None;
+        };
+        self.buffers.hits += 1;
+        Some(&self.entry_at(key, bucket).value)
     }
 
     /// The value of a key without the marks that reading leaves.
@@ -190,6 +206,7 @@ impl<'a> Txn<'a> {
             };
             self.table(place.hash).insert(entry);
             self.buffers.undo.push(Undo::Restore { place, old: None });
+            self.notify(Notify::NEW, "new", key);
             return false;
         };
         let table = self.table(place.hash);
@@ -320,6 +337,7 @@ impl<'a> Txn<'a> {
             to: to_place,
             replaced,
         });
+        self.notify(Notify::NEW, "new", to);
         self.db = from_db;
     }
 
@@ -361,6 +379,7 @@ impl<'a> Txn<'a> {
         Savepoint {
             undo: self.buffers.undo.len(),
             batch: self.buffers.batch.save_point(),
+            effects: self.buffers.effects.mark(),
         }
     }
 
@@ -372,6 +391,7 @@ impl<'a> Txn<'a> {
             }
         }
         self.buffers.batch.truncate(to.batch);
+        self.buffers.effects.truncate(to.effects);
     }
 
     /// Takes everything back.
@@ -380,9 +400,11 @@ impl<'a> Txn<'a> {
             undo.play(self);
         }
         self.buffers.batch.clear();
+        self.buffers.effects.clear();
     }
 
-    /// Hands the batch to the journal. Where the journal refuses it, everything is taken back.
+    /// Hands the batch to the journal. Where the journal refuses it, everything is taken back. Where it takes it, the
+    /// caller hands over the [`Effects`] before it gives up the keys.
     #[inline]
     pub fn commit(&mut self, journal: &DB) -> Result<Option<Sequence>, aidb::Error> {
         if self.buffers.undo.is_empty() {
@@ -423,6 +445,16 @@ impl<'a> Txn<'a> {
                 undo.touched(|place| match place {
                     Some(place) => self.keyspace.watched.mark(place.hash),
                     None => self.keyspace.watched.mark_all(),
+                });
+            }
+        }
+        if self.keyspace.is_tracked() {
+            let TxnBuffers { undo, effects, .. } = &mut *self.buffers;
+            for undo in undo {
+                undo.touched(|place| {
+                    if let Some(place) = place {
+                        effects.push_changed(&place.key);
+                    }
                 });
             }
         }
@@ -491,6 +523,7 @@ impl<'a> Txn<'a> {
         {
             self.buffers.expired += 1;
             self.remove_found(key);
+            self.notify(Notify::EXPIRED, "expired", key);
             return None;
         }
         Some(slot)
@@ -533,6 +566,17 @@ impl<'a> Txn<'a> {
             Some(entry) => (entry, self.buffers),
             None => unreachable!("found under the same mutex"),
         }
+    }
+
+    #[inline]
+    pub(super) fn effects(&self) -> &Effects {
+        &self.buffers.effects
+    }
+
+    /// The side effects so far; after the commit, those to be handed over.
+    #[inline]
+    pub fn effects_mut(&mut self) -> &mut Effects {
+        &mut self.buffers.effects
     }
 
     /// Keeps what undoes a change.

@@ -17,6 +17,7 @@ mod stream;
 mod tests;
 mod zset;
 
+use super::effects::Notify;
 use super::record;
 use super::stored::Stored;
 use super::table::{Entry, TableHash};
@@ -249,6 +250,7 @@ impl Txn<'_> {
     ) -> Result<Option<R>, WrongType> {
         let place = self.place(key);
         let found = self.find_hashed(place.hash, key);
+        let effects_before = self.effects().mark();
         let (slot, is_new) = match (found, absent) {
             (Some(slot), _) => (slot, false),
             (None, Absent::Leave) => return Ok(None),
@@ -276,6 +278,9 @@ impl Txn<'_> {
         let is_over = edit.value.is_over();
         drop(edit);
         if is_over {
+            if is_new {
+                self.effects_mut().truncate(effects_before);
+            }
             self.remove_found(key);
         }
         Ok(Some(result))
@@ -293,8 +298,11 @@ impl Txn<'_> {
         let slot = self.table_of(place.db, place.hash).insert(entry);
         let (entry, buffers) = self.entry_and_buffers(place.db, slot);
         log_header(buffers, place.db, &place.key, &entry.value, 0);
-        let place = place.clone();
-        self.undo(Undo::Restore { place, old: None });
+        self.undo(Undo::Restore {
+            place: place.clone(),
+            old: None,
+        });
+        self.notify(Notify::NEW, "new", &place.key);
         slot
     }
 }
