@@ -4,6 +4,7 @@ mod common;
 
 mod server {
     mod crash;
+    mod full_disk;
     mod harness;
     mod oracle;
     mod protocol;

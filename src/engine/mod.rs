@@ -19,6 +19,8 @@ mod check;
 mod client;
 mod commit;
 mod dispatch;
+#[cfg(test)]
+mod fault_tests;
 mod message;
 mod multi;
 mod open;

@@ -5,18 +5,31 @@ use super::registry::Registry;
 use super::{Clients, Flow, Host, Message, Shared, Worker};
 use crate::base::clock;
 use crate::base::mailbox::Mailbox;
+use crate::command::{Command, Flags, Group, Handler, KeyFlags, KeySpec, Spec};
 use crate::config::Config;
-use crate::keyspace::{Keyspace, Loader};
+use crate::keyspace::{Expiry, Keyspace, Loader};
 use crate::locks::{Gate, KeyLockManager};
 use crate::observe::Observer;
 use crate::resp::Args;
 use crate::script::{ScriptCache, Watchdog};
-use crate::value::Limits;
+use crate::value::{Limits, Str, Value};
 use aidb::{DB, Options};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 use tempfile::TempDir;
+
+/// Writes to its key, then panics.
+static PANICS: Command<Handler> = Command::new(
+    Spec::new("panics", 2, Group::Generic, Flags::WRITE)
+        .keys(&[KeySpec::one(1, KeyFlags::OVERWRITE)]),
+    |ctx| {
+        let value = Value::Str(Str::new(b"from a command that panics"));
+        ctx.txn.put(ctx.arg(1), value, Expiry::Never);
+        panic!("on purpose");
+    },
+);
 
 /// The time slice of a script.
 const SLICE: Duration = Duration::from_millis(1);
@@ -31,12 +44,18 @@ pub struct Server {
 
 impl Server {
     pub fn start(shards: u32, options: &[(&str, &str)]) -> Self {
+        Self::start_on(Options::default(), shards, options)
+    }
+
+    /// A server whose store is opened with these options: on a file system that breaks, for example.
+    pub fn start_on(store: Options, shards: u32, options: &[(&str, &str)]) -> Self {
         let dir = TempDir::new().expect("a directory for the journal");
         let mut config = Config::default();
         for (name, value) in options {
             config.assign(name, value).expect("an option of the table");
         }
-        let shared: &'static Shared = Box::leak(Box::new(shared(shards, config, &dir)));
+        let shared: &'static Shared =
+            Box::leak(Box::new(shared(shards, config, store, dir.path())));
         Self {
             shared,
             workers: (0..shards)
@@ -104,11 +123,11 @@ pub fn words(line: &str) -> Vec<&[u8]> {
     line.split_ascii_whitespace().map(str::as_bytes).collect()
 }
 
-fn shared(shards: u32, config: Config, dir: &TempDir) -> Shared {
+fn shared(shards: u32, config: Config, store: Options, dir: &Path) -> Shared {
     let databases = config.settings().size(crate::config::Opt::Databases);
     let keyspace: &'static Keyspace = Box::leak(Box::new(Keyspace::new(databases)));
     let mut loader = Loader::new(keyspace, Limits::default());
-    let (journal, _) = DB::open(dir.path(), Options::default(), &mut |op| {
+    let (journal, _) = DB::open(dir, store, &mut |op| {
         loader.apply(op).map_err(|error| error.to_string())
     })
     .expect("an empty journal opens");
@@ -118,7 +137,8 @@ fn shared(shards: u32, config: Config, dir: &TempDir) -> Shared {
         keyspace,
         mailboxes: (0..shards).map(|_| mailbox()).collect(),
     });
-    let registry = Registry::new();
+    let mut registry = Registry::new();
+    registry.add(&PANICS);
     let commands = registry.specs().len();
     Shared {
         keyspace,

@@ -7,7 +7,7 @@ use crate::config::{Config, Opt, Settings};
 use crate::engine::{Message, Shared, listen_to_changes, open};
 use crate::observe::{log, process};
 use glommio::{LocalExecutorBuilder, Placement};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -109,12 +109,14 @@ fn start_log(settings: &Settings) -> Result<log::LogControl, String> {
         .map_err(|error| format!("cannot start the log: {error}"))
 }
 
-/// The first signal asks the shards to end, the second ends the process.
+/// The first signal asks the shards to end, the second ends the process. A file that reaches the process's limit
+/// (`ulimit -f`) is for the journal to refuse, not a reason to die.
 fn watch_signals(shared: &'static Shared) -> Result<(), String> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGXFSZ])
         .map_err(|error| format!("cannot listen to signals: {error}"))?;
     let watch = move || {
-        for (count, signal) in signals.forever().enumerate() {
+        let stops = signals.forever().filter(|signal| *signal != SIGXFSZ);
+        for (count, signal) in stops.enumerate() {
             tracing::info!(signal, "asked to stop");
             if count > 0 {
                 std::process::exit(1);

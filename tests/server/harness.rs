@@ -43,6 +43,10 @@ impl Server {
         self.dir.path()
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL: the process gets no chance to do anything.
     pub fn kill9(&mut self) {
         self.child.kill().expect("the server was running");

@@ -209,10 +209,11 @@ impl Listing {
     }
 }
 
-/// A refused reservation: that the disk is full, or what else the system says.
+/// A refused reservation: that there is no more space (on the disk, in a quota, under the process's limit for files), or
+/// what else the system says.
 pub(crate) fn refusal(error: std::io::Error, path: &Path, needed_bytes: u64) -> Error {
     match error.raw_os_error() {
-        Some(libc::ENOSPC | libc::EDQUOT) => Error::DiskFull { needed_bytes },
+        Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => Error::DiskFull { needed_bytes },
         _ => Error::io("reserve space in", path, error),
     }
 }
