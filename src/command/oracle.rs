@@ -172,6 +172,10 @@ impl Pair {
             // Redis tells of a key that it missed before it found the fault; we tell of nothing that is taken back.
             theirs.clear();
         }
+        if request.args[0].eq_ignore_ascii_case(b"scan") {
+            // Redis looks for the type of a key that has expired, and tells that it missed it.
+            theirs.retain(|(_, name)| name != "keymiss");
+        }
         let mut ours = std::mem::take(&mut self.ours.events);
         // When a key is found expired depends on the moment.
         ours.retain(|(_, name)| name != "expired");
