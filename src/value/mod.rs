@@ -5,11 +5,13 @@
 //! entry and only what is large is behind a pointer. Depends on `base` only.
 
 pub mod bits;
+pub mod dense;
 mod hash;
 mod limits;
 mod list;
 pub mod listpack;
 mod lzf;
+mod member;
 pub mod rdb;
 mod set;
 mod stream;
@@ -20,6 +22,7 @@ pub use hash::{Hash, HashSet};
 pub use limits::Limits;
 pub use list::List;
 pub use listpack::Listpack;
+pub use member::Member;
 pub use set::Set;
 pub use stream::Stream;
 pub use string::{Str, StrBuf};
