@@ -9,5 +9,6 @@ pub mod eventfd;
 pub mod float;
 pub mod glob;
 pub mod mailbox;
+pub mod murmur;
 mod natural;
 pub mod number;

@@ -7,6 +7,7 @@
 pub mod bits;
 pub mod dense;
 mod hash;
+pub mod hll;
 mod limits;
 mod list;
 pub mod listpack;
