@@ -5,8 +5,16 @@ pub const KEYS: u64 = 100_000;
 /// Keys of one MSET, as in redis-benchmark.
 const MSET_KEYS: usize = 10;
 /// A random key of redis-benchmark: twelve digits below `-r`.
-pub const KEY: &str = "key:__rand_int__";
+const KEY: &str = "key:__rand_int__";
 pub const VALUE: &str = "xxx";
+/// Elements of the list that LRANGE reads.
+const RANGED_ELEMENTS: u64 = 600;
+/// Requests of LRANGE are so much dearer than others that fewer do.
+const RANGE_DIVISOR: u64 = 10;
+
+const PIPELINES: [u32; 2] = [1, 16];
+/// Each pipelined request is cheap; this many more of them take a time that can be measured.
+const PIPELINED_FACTOR: u64 = 4;
 
 pub const SCRIPT: &str = "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('GET', KEYS[1])";
 /// About a tenth of a millisecond of Lua, then one write.
@@ -17,94 +25,109 @@ const BURN_LOOPS: &str = "20000";
 pub const BURN_REQUESTS_DIVISOR: u64 = 20;
 pub const SCALING_NAME: &str = "shards";
 
+/// A command at one depth of pipelining.
+#[derive(Clone, Copy)]
 pub struct Case {
     pub name: &'static str,
     pub pipeline: u32,
     words: Words,
+    fill: Fill,
+    divisor: u64,
 }
 
+#[derive(Clone, Copy)]
 enum Words {
     Plain(&'static [&'static str]),
     Mset,
     Script { argument: &'static str },
 }
 
-const PING: Words = Words::Plain(&["PING"]);
-const SET: Words = Words::Plain(&["SET", KEY, VALUE]);
-const GET: Words = Words::Plain(&["GET", KEY]);
-const INCR: Words = Words::Plain(&["INCR", "counter:__rand_int__"]);
-const EVALSHA: Words = Words::Script { argument: VALUE };
+/// What is there before the case runs.
+#[derive(Clone, Copy)]
+enum Fill {
+    Nothing,
+    /// The command as often as said, with `%n` counting up.
+    Times(u64, &'static [&'static str]),
+    /// The command as often as the case runs, so that there is something to take each time.
+    Enough(&'static [&'static str]),
+}
 
-pub const CASES: [Case; 12] = [
+const fn case(name: &'static str, words: Words) -> Case {
     Case {
-        name: "PING",
+        name,
         pipeline: 1,
-        words: PING,
-    },
+        words,
+        fill: Fill::Nothing,
+        divisor: 1,
+    }
+}
+
+const fn plain(name: &'static str, words: &'static [&'static str]) -> Case {
+    case(name, Words::Plain(words))
+}
+
+const fn filled(fill: Fill, case: Case) -> Case {
+    Case { fill, ..case }
+}
+
+const fn ranged(case: Case) -> Case {
     Case {
-        name: "PING",
-        pipeline: 16,
-        words: PING,
-    },
-    Case {
-        name: "SET",
-        pipeline: 1,
-        words: SET,
-    },
-    Case {
-        name: "SET",
-        pipeline: 16,
-        words: SET,
-    },
-    Case {
-        name: "GET",
-        pipeline: 1,
-        words: GET,
-    },
-    Case {
-        name: "GET",
-        pipeline: 16,
-        words: GET,
-    },
-    Case {
-        name: "INCR",
-        pipeline: 1,
-        words: INCR,
-    },
-    Case {
-        name: "INCR",
-        pipeline: 16,
-        words: INCR,
-    },
-    Case {
-        name: "MSET (10 keys)",
-        pipeline: 1,
-        words: Words::Mset,
-    },
-    Case {
-        name: "MSET (10 keys)",
-        pipeline: 16,
-        words: Words::Mset,
-    },
-    Case {
-        name: "EVALSHA (SET, GET)",
-        pipeline: 1,
-        words: EVALSHA,
-    },
-    Case {
-        name: "EVALSHA (SET, GET)",
-        pipeline: 16,
-        words: EVALSHA,
-    },
+        divisor: RANGE_DIVISOR,
+        fill: Fill::Times(RANGED_ELEMENTS, &["RPUSH", "ranged", VALUE]),
+        ..case
+    }
+}
+
+const ELEMENT: &str = "element:__rand_int__";
+
+/// The commands of redis-benchmark's own tests, and a script.
+const COMMANDS: &[Case] = &[
+    plain("PING", &["PING"]),
+    plain("SET", &["SET", KEY, VALUE]),
+    plain("GET", &["GET", KEY]),
+    plain("INCR", &["INCR", "counter:__rand_int__"]),
+    case("MSET (10 keys)", Words::Mset),
+    plain("LPUSH", &["LPUSH", "list", VALUE]),
+    plain("RPUSH", &["RPUSH", "list", VALUE]),
+    filled(
+        Fill::Enough(&["RPUSH", "popped", VALUE]),
+        plain("LPOP", &["LPOP", "popped"]),
+    ),
+    filled(
+        Fill::Enough(&["RPUSH", "popped", VALUE]),
+        plain("RPOP", &["RPOP", "popped"]),
+    ),
+    plain("SADD", &["SADD", "set", ELEMENT]),
+    filled(
+        Fill::Enough(&["SADD", "spopped", "element:%n"]),
+        plain("SPOP", &["SPOP", "spopped"]),
+    ),
+    plain("HSET", &["HSET", "hash", ELEMENT, VALUE]),
+    plain("ZADD", &["ZADD", "zset", "__rand_int__", ELEMENT]),
+    filled(
+        Fill::Enough(&["ZADD", "zpopped", "%n", "element:%n"]),
+        plain("ZPOPMIN", &["ZPOPMIN", "zpopped"]),
+    ),
+    ranged(plain("LRANGE_100", &["LRANGE", "ranged", "0", "99"])),
+    ranged(plain("LRANGE_300", &["LRANGE", "ranged", "0", "299"])),
+    ranged(plain("LRANGE_600", &["LRANGE", "ranged", "0", "599"])),
+    plain("XADD", &["XADD", "stream", "*", "myfield", VALUE]),
+    case("EVALSHA (SET, GET)", Words::Script { argument: VALUE }),
 ];
 
-pub const BURN: Case = Case {
-    name: "EVALSHA (burns CPU)",
-    pipeline: 1,
-    words: Words::Script {
+pub const BURN: Case = case(
+    "EVALSHA (burns CPU)",
+    Words::Script {
         argument: BURN_LOOPS,
     },
-};
+);
+
+/// Every command at every depth.
+pub fn all() -> impl Iterator<Item = Case> {
+    COMMANDS
+        .iter()
+        .flat_map(|case| PIPELINES.map(|pipeline| Case { pipeline, ..*case }))
+}
 
 impl Case {
     /// The words of the command, with redis-benchmark's placeholders; `script` is a SHA1.
@@ -115,5 +138,25 @@ impl Case {
             Words::Script { argument } => vec!["EVALSHA", script, "1", KEY, argument],
         };
         words.into_iter().map(str::to_owned).collect()
+    }
+
+    /// How often it is run where an unpipelined cheap command runs `requests` times.
+    pub fn requests(&self, requests: u64) -> u64 {
+        let factor = if self.pipeline > 1 {
+            PIPELINED_FACTOR
+        } else {
+            1
+        };
+        (requests * factor / self.divisor).max(1)
+    }
+
+    /// What has to be run before so many requests of this case: how often, and which command.
+    pub fn fill(&self, requests: u64) -> Option<(u64, &'static [&'static str])> {
+        match self.fill {
+            Fill::Nothing => None,
+            Fill::Times(times, words) => Some((times, words)),
+            // One more for the probe.
+            Fill::Enough(words) => Some((requests + 1, words)),
+        }
     }
 }

@@ -1,10 +1,11 @@
-//! Compares `AiKv` with redis-server on this machine: CPU per request and throughput.
+//! Compares `AiKv` with redis-server on this machine: CPU per request, throughput and memory.
 //!
 //! `cargo bench --bench compare` starts each server in turn on core 0, loads it from core 1 with redis-benchmark, and
 //! prints the medians of alternating rounds. Machines are noisy, so only the ratios within a round are compared.
 
 mod args;
 mod cases;
+mod memory;
 mod report;
 mod server;
 
@@ -12,7 +13,7 @@ use std::error::Error;
 use std::process::{Command, ExitCode};
 
 use args::Args;
-use cases::{CASES, Case};
+use cases::Case;
 use report::Measurement;
 use server::{Kind, Server};
 
@@ -23,8 +24,6 @@ const SERVER_CORE: &str = "0";
 const LOAD_CORE: &str = "1";
 const BOTH_CORES: &str = "0,1";
 const CLIENTS: &str = "50";
-/// Each pipelined request is cheap; this many more of them take a time that can be measured.
-const PIPELINED_FACTOR: u64 = 4;
 
 fn main() -> ExitCode {
     let outcome = Args::parse(std::env::args().skip(1)).and_then(|args| compare(&args));
@@ -38,9 +37,11 @@ fn main() -> ExitCode {
 }
 
 fn compare(args: &Args) -> Result<()> {
-    let chosen: Vec<&Case> = CASES.iter().filter(|case| args.wants(case.name)).collect();
+    let chosen: Vec<Case> = cases::all().filter(|case| args.wants(case.name)).collect();
+    let kept = memory::ALL.iter().filter(|data| args.wants(data.name));
+    let kept: Vec<&memory::Data> = kept.collect();
     let scaling = args.wants(cases::SCALING_NAME);
-    if chosen.is_empty() && !scaling {
+    if chosen.is_empty() && kept.is_empty() && !scaling {
         return Err("no case has such a name".into());
     }
     let mut rows = vec![Vec::new(); chosen.len()];
@@ -55,7 +56,15 @@ fn compare(args: &Args) -> Result<()> {
             scaled.push(measure_scaling(args, round)?);
         }
     }
-    let page = report::page(args, &chosen, &rows, &scaled)?;
+    // Memory is not noisy: once is enough.
+    let mut resident = Vec::new();
+    for data in kept {
+        let bytes = [&args.redis, &args.aikv].map(|binary| memory::measure(binary, data));
+        let [redis, aikv] = bytes;
+        resident.push((data.name, [redis?, aikv?]));
+        eprintln!("{}: {:?} bytes", data.name, resident[resident.len() - 1].1);
+    }
+    let page = report::page(args, &chosen, &rows, &scaled, &resident)?;
     println!("{page}");
     if let Some(path) = &args.write {
         std::fs::write(path, page)?;
@@ -64,7 +73,7 @@ fn compare(args: &Args) -> Result<()> {
 }
 
 /// One round: each case once on each server. Who goes first alternates.
-fn measure_round(args: &Args, chosen: &[&Case], round: usize) -> Result<Vec<[Measurement; 2]>> {
+fn measure_round(args: &Args, chosen: &[Case], round: usize) -> Result<Vec<[Measurement; 2]>> {
     let mut pairs = vec![[Measurement::default(); 2]; chosen.len()];
     let mut order = [(0, &args.redis), (1, &args.aikv)];
     if round % 2 == 1 {
@@ -73,14 +82,10 @@ fn measure_round(args: &Args, chosen: &[&Case], round: usize) -> Result<Vec<[Mea
     for (side, binary) in order {
         let server = Server::start(binary, SERVER_CORE, 1)?;
         let script = server.load_script(cases::SCRIPT)?;
-        server.fill(cases::KEYS)?;
+        server.fill(cases::KEYS, &["SET", "key:%n", cases::VALUE])?;
         for (case, pair) in chosen.iter().zip(&mut pairs) {
-            let factor = if case.pipeline > 1 {
-                PIPELINED_FACTOR
-            } else {
-                1
-            };
-            pair[side] = measure(&server, case, &script, args.requests * factor, LOAD_CORE)?;
+            let requests = case.requests(args.requests);
+            pair[side] = measure(&server, case, &script, requests, LOAD_CORE)?;
             eprintln!(
                 "round {} {}: {}",
                 round + 1,
@@ -125,6 +130,9 @@ fn measure(
     cores: &str,
 ) -> Result<Measurement> {
     let command = case.command(script);
+    if let Some((times, words)) = case.fill(requests) {
+        server.fill(times, words)?;
+    }
     server.probe(&command)?;
     let before = server.cpu_ns()?;
     let output = Command::new("taskset")

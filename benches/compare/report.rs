@@ -30,9 +30,10 @@ pub fn line(case: &Case, measured: Measurement) -> String {
 /// The whole page, as Markdown. `rows` holds, for each case and round, redis-server and `AiKv`.
 pub fn page(
     args: &Args,
-    chosen: &[&Case],
+    chosen: &[Case],
     rows: &[Vec<[Measurement; 2]>],
     scaled: &[[f64; 2]],
+    resident: &[(&str, [u64; 2])],
 ) -> Result<String> {
     let mut page = head(args)?;
     if !rows.is_empty() {
@@ -53,6 +54,21 @@ pub fn page(
              share both cores.\n\n| one shard, scripts/s | two shards | ratio |\n|---|---|---|\n\
              | {one:.0} | {two:.0} | {ratio:.2} |\n"
         )?;
+    }
+    if !resident.is_empty() {
+        page.push_str(
+            "\n## Memory\n\nWhat the data adds to the resident memory of each server.\n\n\
+             | data | MB, Redis | AiKv | ratio |\n|---|---|---|---|\n",
+        );
+        for (name, [redis, aikv]) in resident {
+            let [redis, aikv] = [redis, aikv].map(|bytes| *bytes as f64 / 1e6);
+            let name = name.trim_start_matches("memory: ");
+            writeln!(
+                page,
+                "| {name} | {redis:.1} | {aikv:.1} | {:.2} |",
+                aikv / redis
+            )?;
+        }
     }
     Ok(page)
 }

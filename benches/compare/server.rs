@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::{Result, cases};
+use crate::Result;
 
 const START_MAX: Duration = Duration::from_secs(10);
 const STOP_MAX: Duration = Duration::from_secs(30);
@@ -119,13 +119,24 @@ impl Server {
         Client::connect(self.port)?.call(&["SCRIPT", "LOAD", script])
     }
 
-    /// Sets every key that the cases use, so that each GET finds its own.
-    pub fn fill(&self, keys: u64) -> Result<()> {
+    /// Resident memory of the process.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|rest| rest.split_whitespace().next());
+        Ok(kilobytes.ok_or("no VmRSS")?.parse::<u64>()? * 1024)
+    }
+
+    /// Runs a command many times; `%n` in its words is a number of twelve digits that counts up from 0.
+    pub fn fill(&self, times: u64, command: &[&str]) -> Result<()> {
         let mut client = Client::connect(self.port)?;
-        for first in (0..keys).step_by(FILL_BATCH as usize) {
-            let batch = first..(first + FILL_BATCH).min(keys);
-            for key in batch.clone() {
-                client.send(&["SET", &format!("key:{key:012}"), cases::VALUE]);
+        for first in (0..times).step_by(FILL_BATCH as usize) {
+            let batch = first..(first + FILL_BATCH).min(times);
+            for n in batch.clone() {
+                let n = format!("{n:012}");
+                let words: Vec<String> = command.iter().map(|w| w.replace("%n", &n)).collect();
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                client.send(&words);
             }
             client.flush()?;
             for _ in batch {
@@ -230,7 +241,7 @@ impl Client {
         Ok(())
     }
 
-    /// Reads a reply that is no array; an error reply is an error.
+    /// Reads a reply; of an array only that it came. An error reply is an error.
     fn reply(&mut self) -> Result<String> {
         let mut line = String::new();
         if self.reader.read_line(&mut line)? == 0 {
@@ -247,6 +258,12 @@ impl Client {
                 self.reader.read_exact(&mut bytes)?;
                 bytes.truncate(length);
                 Ok(String::from_utf8(bytes)?)
+            }
+            Some(b'*' | b'%' | b'~') => {
+                for _ in 0..line[1..].parse::<usize>().unwrap_or(0) {
+                    self.reply()?;
+                }
+                Ok(String::new())
             }
             _ => Ok(line.get(1..).unwrap_or_default().to_owned()),
         }
