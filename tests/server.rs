@@ -8,6 +8,7 @@ mod server {
     mod harness;
     mod oracle;
     mod protocol;
+    mod rollback;
     mod rust_client;
     mod scripts;
     mod specification;

@@ -23,7 +23,7 @@ impl Host for ScriptHost<'_> {
         let entry = match self.worker.shared.registry.find(&args) {
             Ok(entry) => entry,
             Err(error) => {
-                reply.error(&as_scripts_read_it(error).line());
+                reply.error(&as_scripts_read_it(&error).line());
                 return Called::Done;
             }
         };
@@ -61,12 +61,11 @@ impl Host for ScriptHost<'_> {
 const NOT_ALLOWED: Error = Error::text("ERR This Redis command is not allowed from script");
 
 /// Scripts get their own words for requests that cannot be run.
-fn as_scripts_read_it(error: Error) -> Error {
+fn as_scripts_read_it(error: &Error) -> Error {
     match error {
         Error::WrongArity(_) => {
             Error::text("ERR Wrong number of args calling Redis command from script")
         }
-        Error::UnknownSubcommand { .. } => error,
         _ => Error::text("ERR Unknown Redis command called from script"),
     }
 }

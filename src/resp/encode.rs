@@ -137,7 +137,7 @@ impl Reply for RespWriter<'_> {
     }
 
     fn error_bytes(&mut self, text: &[u8]) {
-        push_line(self.out, b'-', trim_newlines(text));
+        push_line(self.out, b'-', trim_line_ends(text));
     }
 }
 
@@ -181,7 +181,8 @@ fn push_line(out: &mut Vec<u8>, prefix: u8, text: &[u8]) {
     out.extend_from_slice(CRLF);
 }
 
-fn trim_newlines(text: &[u8]) -> &[u8] {
+/// A text without the CR and LF around it.
+pub fn trim_line_ends(text: &[u8]) -> &[u8] {
     let is_text = |byte: &u8| !matches!(byte, b'\r' | b'\n');
     let Some(first) = text.iter().position(is_text) else {
         return &[];

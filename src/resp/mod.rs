@@ -25,7 +25,7 @@ mod tests;
 
 pub use args::{Args, OwnedArgs, Span};
 pub use decode::{Decoder, Limits, Step};
-pub use encode::RespWriter;
+pub use encode::{RespWriter, trim_line_ends};
 pub use protocol_error::ProtocolError;
 pub use reply::{Protocol, Reply};
 pub use value::{Recorder, Value};

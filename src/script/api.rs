@@ -14,7 +14,7 @@ use super::convert::{push_bytes, push_single_field, string_at};
 use super::core::{Stop, core_of};
 use super::host::{AbortReason, LogLevel};
 use super::run::doom;
-use crate::resp::Protocol;
+use crate::resp::{Protocol, trim_line_ends};
 
 /// What `redis.REDIS_VERSION` and `redis.REDIS_VERSION_NUM` say.
 #[derive(Clone, Copy, Debug)]
@@ -123,13 +123,6 @@ unsafe extern "C-unwind" fn error_reply(lua: *mut ffi::lua_State) -> c_int {
         }
     }
     1
-}
-
-fn trim_line_ends(mut text: &[u8]) -> &[u8] {
-    while let [b'\r' | b'\n', rest @ ..] | [rest @ .., b'\r' | b'\n'] = text {
-        text = rest;
-    }
-    text
 }
 
 unsafe extern "C-unwind" fn sha1hex(lua: *mut ffi::lua_State) -> c_int {

@@ -1,6 +1,6 @@
 //! The reply of a command on its way to Lua.
 
-use crate::resp::{Protocol, Reply};
+use crate::resp::{Protocol, Reply, trim_line_ends};
 
 /// A command's reply as a flat list, kept and reused by its VM: no RESP is written or parsed between a handler and
 /// a script.
@@ -176,7 +176,7 @@ impl Reply for ReplyTokens {
     }
 
     fn error_bytes(&mut self, text: &[u8]) {
-        let text = self.keep(text.trim_ascii_end());
+        let text = self.keep(trim_line_ends(text));
         self.tokens.push(Token::Error(text));
     }
 }

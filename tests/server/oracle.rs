@@ -1,33 +1,63 @@
-//! The same random commands to `redis-server` and to this server over TCP: the same bytes have to come back.
+//! The same random commands to `redis-server` and to this server over TCP, plain, from scripts and in transactions: the
+//! same bytes have to come back.
 
 use super::harness::Server;
 use crate::common::generator::{Compare, Generator, Request};
 use crate::common::redis::RedisServer;
 use crate::common::resp::{Answer, Client, Reply};
 use crate::common::rng::Rng;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Requests in each protocol; the environment variable asks for more.
 const REQUESTS: usize = 5_000;
 
+/// How a request reaches a server.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Plain,
+    /// Through `redis.pcall`.
+    Script,
+    /// Alone between MULTI and EXEC.
+    Transaction,
+}
+
 #[test]
 fn answers_are_those_of_redis_in_resp2() {
-    compare("2");
+    compare("2", Way::Plain);
 }
 
 #[test]
 fn answers_are_those_of_redis_in_resp3() {
-    compare("3");
+    compare("3", Way::Plain);
 }
 
-fn compare(protocol: &str) {
+#[test]
+fn answers_to_scripts_are_those_of_redis() {
+    compare("2", Way::Script);
+}
+
+#[test]
+fn answers_to_scripts_are_those_of_redis_in_resp3() {
+    compare("3", Way::Script);
+}
+
+#[test]
+fn answers_in_transactions_are_those_of_redis() {
+    compare("2", Way::Transaction);
+}
+
+fn compare(protocol: &str, way: Way) {
     let requests = std::env::var("AIKV_ORACLE_REQUESTS")
         .map_or(REQUESTS, |text| text.parse().expect("a number"));
     let mut generator = Generator::new(Rng::seed_from_env("AIKV_ORACLE_SEED"), |_| true);
-    let (redis, ours) = (RedisServer::start(), Server::start(&[]));
+    let redis = RedisServer::start();
+    let ours = Server::start(&["--lua-dialect", "redis"]);
     let mut pair = Pair {
         redis: redis.client(),
         ours: ours.client(),
         recent: Vec::new(),
+        script: format!("redis.setresp({protocol}) return redis.pcall(unpack(ARGV))"),
+        way,
     };
     for client in [&mut pair.redis, &mut pair.ours] {
         let hello = client.call(&["HELLO", protocol]);
@@ -47,12 +77,42 @@ fn compare(protocol: &str) {
     assert!(refused * 2 < requests, "most requests are right");
 }
 
+/// Whether answers differ only as Lua's values do: numbers have 53 bits in Redis and integers 64 here, and what was a map
+/// has no order.
+fn is_lua(theirs: &Reply, ours: &Reply) -> bool {
+    const EXACT_MAX: u64 = 1 << 53;
+    match (theirs, ours) {
+        (Reply::Integer(_), Reply::Integer(ours)) => ours.unsigned_abs() > EXACT_MAX,
+        (Reply::Array(theirs), Reply::Array(ours)) => {
+            let mut pairs = theirs.iter().zip(ours);
+            theirs.len() == ours.len() && pairs.all(|(a, b)| a == b || is_lua(a, b))
+        }
+        (Reply::Map(theirs), Reply::Map(ours)) => by_key(theirs) == by_key(ours),
+        (Reply::Set(theirs), Reply::Set(ours)) => texts(theirs) == texts(ours),
+        _ => false,
+    }
+}
+
+fn by_key(map: &[Reply]) -> BTreeMap<String, &Reply> {
+    let pairs = map.chunks_exact(2);
+    pairs
+        .map(|pair| (format!("{:?}", pair[0]), &pair[1]))
+        .collect()
+}
+
+fn texts(set: &[Reply]) -> BTreeSet<String> {
+    set.iter().map(|item| format!("{item:?}")).collect()
+}
+
 /// Connections to both servers.
 struct Pair {
     redis: Client,
     ours: Client,
     /// The last requests, to show what led to a difference.
     recent: Vec<String>,
+    /// What a script does with its arguments.
+    script: String,
+    way: Way,
 }
 
 impl Pair {
@@ -63,20 +123,42 @@ impl Pair {
             self.recent.remove(0);
         }
         self.recent.push(request.to_string());
-        let theirs = self.redis.call(&request.args);
-        let ours = self.ours.call(&request.args);
+        let [theirs, ours] = self.ask_both(&request.args);
         let agree = match (request.compare, &theirs.reply, &ours.reply) {
             (Compare::Dump, Reply::Bulk(theirs), Reply::Bulk(ours)) => {
                 theirs == ours || self.same_value(theirs, ours)
             }
             _ => request.compare.agree(&theirs, &ours),
         };
+        let agree = agree || self.way == Way::Script && is_lua(&theirs.reply, &ours.reply);
         assert!(
             agree,
             "a difference in {request}\n  redis: {theirs}\n  ours:  {ours}\nafter\n  {}",
             self.recent.join("\n  ")
         );
         theirs
+    }
+
+    fn ask_both(&mut self, args: &[Vec<u8>]) -> [Answer; 2] {
+        let script: [&[u8]; 3] = [b"EVAL", self.script.as_bytes(), b"0"];
+        let script: Vec<Vec<u8>> = script.into_iter().map(Vec::from).collect();
+        let way = self.way;
+        [&mut self.redis, &mut self.ours].map(|client| match way {
+            Way::Plain => client.call(args),
+            Way::Script => client.call(&[&script, args].concat()),
+            Way::Transaction => {
+                client.call(&["MULTI"]);
+                // An error here comes back as the refusal of EXEC.
+                client.call(args);
+                let mut answer = client.call(&["EXEC"]);
+                if let Reply::Array(items) = &mut answer.reply
+                    && items.len() == 1
+                {
+                    answer.reply = items.remove(0);
+                }
+                answer
+            }
+        })
     }
 
     /// Whether each server makes the same string of the other's serialization as of its own.
