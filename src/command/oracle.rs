@@ -206,11 +206,15 @@ impl Pair {
             // Redis tells of a key that it missed before it found the fault; we tell of nothing that is taken back.
             theirs.clear();
         }
-        if request.args[0].eq_ignore_ascii_case(b"scan") {
-            // Redis looks for the type of a key that has expired, and tells that it missed it.
-            theirs.retain(|(_, name)| name != "keymiss");
-        }
         let mut ours = std::mem::take(&mut self.ours.events);
+        // Of a key that has expired, Redis tells more when it meets it in these ways.
+        let unsure = match request.args[0].to_ascii_lowercase().as_slice() {
+            b"scan" => "keymiss",
+            b"bitop" => "del",
+            _ => "expired",
+        };
+        theirs.retain(|(_, name)| name != unsure);
+        ours.retain(|(_, name)| name != unsure);
         // When a key is found expired depends on the moment.
         ours.retain(|(_, name)| name != "expired");
         assert_eq!(
