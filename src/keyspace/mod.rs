@@ -14,6 +14,7 @@
 //!
 //! Depends on `value`, `aidb`, `base`.
 
+mod awaited;
 mod edit;
 mod effects;
 mod entries;
@@ -27,6 +28,7 @@ mod txn;
 mod undo;
 mod watch;
 
+pub use awaited::Readied;
 pub use edit::{Absent, Collection, Edit, WrongType};
 pub use effects::{Effect, Effects, Notify};
 pub use load::{LoadError, Loader};

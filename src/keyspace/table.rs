@@ -6,6 +6,7 @@ use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
+use super::awaited::AwaitedKeys;
 use super::entries::Entries;
 pub use super::entries::{Entry, TableHash};
 use super::watch::WatchTable;
@@ -118,6 +119,7 @@ pub struct Keyspace {
     pub(super) watched: WatchTable,
     /// Some client keeps copies of keys and wants to hear of changes.
     tracked: AtomicBool,
+    pub awaited: AwaitedKeys,
 }
 
 impl Keyspace {
@@ -140,6 +142,7 @@ impl Keyspace {
             physical: (0..databases).map(|db| AtomicU8::new(db as u8)).collect(),
             watched: WatchTable::default(),
             tracked: AtomicBool::new(false),
+            awaited: AwaitedKeys::default(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! [`Txn`]: the one funnel for every change.
 
+use super::awaited::Readied;
 use super::edit::Change;
 use super::effects::{Effects, EffectsMark, Notify};
 use super::record::{self, CHUNK_LEN};
@@ -27,6 +28,8 @@ pub struct TxnBuffers {
     pub limits: Limits,
     /// Reading is not noted as an access.
     pub no_touch: bool,
+    /// What commits have changed that clients may wait for; the layer above takes it.
+    pub readied: Readied,
     pub hits: u64,
     pub misses: u64,
     pub expired: u64,
@@ -438,8 +441,11 @@ impl<'a> Txn<'a> {
         self.buffers.batch.clear();
     }
 
-    /// After the commit: marks who watches the keys and frees what was replaced.
+    /// After the commit: marks who watches the keys, notes what may be waited for, and frees what was replaced.
     fn forget_undo(&mut self) {
+        if !self.keyspace.awaited.is_empty() {
+            self.note_readied();
+        }
         if !self.keyspace.watched.is_empty() {
             for undo in &self.buffers.undo {
                 undo.touched(|place| match place {
@@ -468,6 +474,20 @@ impl<'a> Txn<'a> {
         }
         self.buffers.undo.clear();
         self.buffers.changes.clear();
+    }
+
+    #[cold]
+    fn note_readied(&mut self) {
+        let readied = &mut self.buffers.readied;
+        for undo in &self.buffers.undo {
+            undo.touched(|place| match place {
+                Some(place) if self.keyspace.awaited.may_contain(place.hash) => {
+                    readied.note(place.hash);
+                }
+                Some(_) => {}
+                None => readied.everything = true,
+            });
+        }
     }
 
     #[inline]
