@@ -27,7 +27,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 /// What a waiting command can be served with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Awaited {
     List,
     ZSet,
@@ -38,6 +38,13 @@ pub enum Awaited {
 }
 
 impl Awaited {
+    pub const ALL: [Awaited; 4] = [
+        Awaited::List,
+        Awaited::ZSet,
+        Awaited::Stream,
+        Awaited::StreamGroup,
+    ];
+
     /// Whether a key that holds a value of this kind, or nothing, is worth a retry.
     pub fn is_met_by(self, kind: Option<Kind>) -> bool {
         match self {
@@ -125,7 +132,7 @@ impl Waiting {
 
 impl Ctx<'_> {
     /// Lets the client wait. `false`: it must not, and the command answers what it answers where nothing is there. On
-    /// `true` the handler returns without an answer and without having changed anything.
+    /// `true` the handler returns without an answer; what it has changed until then, if anything, is kept.
     #[must_use]
     pub fn wait_for_data(&mut self, wish: Wish) -> bool {
         debug_assert!(

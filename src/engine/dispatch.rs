@@ -1,5 +1,6 @@
 //! The first look at a request: what it is, and whether this client may run it now.
 
+use super::blocked::Served;
 use super::client::{Client, ReplyMode};
 use super::commit::PANICKED;
 use super::registry::{EngineCtx, EngineHandler, Entry, Run};
@@ -112,8 +113,30 @@ impl Worker {
             super::admin::note_latency(self.shared, entry.spec, self.latency.threshold_ms, took);
         }
         shard.commands_processed.add(1);
-        let slow_us = self.slower_than_us;
-        if SlowLog::wants(took_ns / 1000, slow_us)
+        self.note_if_slow(entry, client, args, took);
+    }
+
+    /// Counts the time in which a command that has waited was served. Its call was counted when it began to wait.
+    pub(super) fn note_served(
+        &self,
+        entry: &Entry,
+        client: &Client,
+        args: &Args<'_>,
+        ran: Duration,
+        served: &Served,
+    ) {
+        let shard = self.shared.observer.shard(self.shard as usize);
+        let stats = shard.command(entry.number as usize);
+        stats.went_on(served.took.as_nanos() as u64, served.failed);
+        let took = ran + served.took;
+        if self.latency.tracking {
+            stats.track_latency(took.as_nanos() as u64);
+        }
+        self.note_if_slow(entry, client, args, took);
+    }
+
+    fn note_if_slow(&self, entry: &Entry, client: &Client, args: &Args<'_>, took: Duration) {
+        if SlowLog::wants(took.as_micros() as u64, self.slower_than_us)
             && !entry.spec.flags.contains(Flags::SKIP_SLOWLOG)
         {
             super::admin::note_slow(self.shared, client, args, took);
@@ -251,7 +274,7 @@ impl Worker {
         use super::admission::Wait;
         let wait = match kind {
             Kind::Plain { wait, .. } | Kind::Exec { wait, .. } => Some(wait),
-            Kind::Paused { .. } | Kind::Timer(_) => None,
+            Kind::Paused { .. } | Kind::Timer(_) | Kind::Blocked(_) => None,
             Kind::Script(work) => work.wait(),
         };
         match wait {

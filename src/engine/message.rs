@@ -1,5 +1,6 @@
 //! What other threads tell a shard.
 
+use super::blocked::Served;
 use std::sync::Arc;
 
 /// A message in a shard's mailbox.
@@ -7,6 +8,8 @@ use std::sync::Arc;
 pub enum Message {
     /// What the parked work with this token waited for is granted.
     Wake(u64),
+    /// A blocked command has its answer.
+    Served(Box<Served>),
     /// The journal has made more commits durable.
     Durable,
     /// Close this client.

@@ -242,6 +242,7 @@ impl Worker {
         if let Err(error) = self.commit() {
             self.answer_error(client, out, mark, &error);
         }
+        self.serve_waiters(&mut grants);
         self.keeper.release(grants);
         if let Some(exec) = self.shared.registry.get(b"exec") {
             self.feed_monitors(exec, client, &Args::from_slices(&[b"exec"]));

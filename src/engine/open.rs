@@ -1,5 +1,6 @@
 //! From a configuration to what the shards share: the store is opened, the keyspace loaded from it.
 
+use super::blocked::Waiters;
 use super::client::Clients;
 use super::message::Message;
 use super::registry::Registry;
@@ -45,6 +46,7 @@ pub fn open(config: Config, shards: usize, port: u16) -> Result<&'static Shared,
         journal,
         locks: KeyLockManager::new(host.clone()),
         gate: Gate::new(shards, host.clone()),
+        waiters: Waiters::new(keyspace),
         host,
         registry,
         observer,

@@ -7,7 +7,7 @@ use super::registry::Entry;
 use super::work::Kind;
 use super::worker::{Flow, Worker};
 use crate::base::clock;
-use crate::command::{Ctx, Error, Flags, Handler, Waiting};
+use crate::command::{Access, Ctx, Error, Flags, Handler, Waiting, Wish};
 use crate::keyspace::Txn;
 use crate::locks::Footprint;
 use crate::resp::{Args, OwnedArgs, Reply, RespWriter};
@@ -36,7 +36,10 @@ impl Worker {
                 && shared
                     .locks
                     .is_conflicting(fingerprint, admission::mode(access));
-            if busy {
+            // Whoever waits for what a change brings is served under the key's lock.
+            let awaited =
+                access == Access::Write && shared.keyspace.awaited.may_contain(fingerprint);
+            if busy || awaited {
                 drop(txn);
                 return self.plain_locked(entry, handler, client, args, out);
             }
@@ -67,6 +70,7 @@ impl Worker {
                 }
             };
             drop(ctx);
+            self.call_waiters();
             if let Err(error) = result {
                 self.answer_error(client, out, mark, &error);
             }
@@ -74,8 +78,7 @@ impl Worker {
         }
         let touches = Flags::KEYSPACE.union(Flags::GATE);
         if entry.spec.keys.is_empty() && !entry.spec.flags.intersects(touches) {
-            self.run_granted(handler, client, args, out);
-            return Flow::Done;
+            return self.run_granted(entry, handler, &mut Grants::default(), client, args, out);
         }
         self.plain_locked(entry, handler, client, args, out)
     }
@@ -103,10 +106,10 @@ impl Worker {
             }
         };
         match admitted {
-            Ok(grants) => {
-                self.run_granted(handler, client, args, out);
+            Ok(mut grants) => {
+                let flow = self.run_granted(entry, handler, &mut grants, client, args, out);
                 self.keeper.release(grants);
-                Flow::Done
+                flow
             }
             Err(wait) => {
                 let kind = Kind::Plain {
@@ -123,7 +126,7 @@ impl Worker {
     pub(super) fn plain_granted(
         &mut self,
         entry: &'static Entry,
-        grants: Grants,
+        mut grants: Grants,
         client: &mut Client,
         args: &OwnedArgs,
         out: &mut Vec<u8>,
@@ -131,31 +134,46 @@ impl Worker {
         let super::registry::Run::Data(handler) = entry.run else {
             unreachable!("only data commands are parked as such");
         };
-        self.run_granted(handler, client, args.as_args(), out);
+        let flow = self.run_granted(entry, handler, &mut grants, client, args.as_args(), out);
         self.keeper.release(grants);
-        Flow::Done
+        flow
     }
 
-    /// Runs a handler whose keys are admitted, and commits.
+    /// Runs a handler whose keys are admitted, commits, and serves those who waited for that.
     fn run_granted(
         &mut self,
+        entry: &'static Entry,
         handler: Handler,
-        client: &Client,
+        grants: &mut Grants,
+        client: &mut Client,
         args: Args<'_>,
         out: &mut Vec<u8>,
-    ) {
+    ) -> Flow {
         let mark = out.len();
         let mut reply = RespWriter::new(out, client.protocol);
         let db = self.shared.keyspace.physical(client.db);
+        let waiting = if entry.spec.flags.contains(Flags::BLOCKING) {
+            Waiting::allowed()
+        } else {
+            Waiting::forbidden()
+        };
         let result = self
-            .call(handler, db, args, &mut reply)
-            .and_then(|()| self.commit());
-        if let Err(error) = result {
-            self.answer_error(client, out, mark, &error);
-        }
+            .call_waiting(handler, db, args, &mut reply, waiting)
+            .and_then(|wish| self.commit().map(|()| wish));
+        let flow = match result {
+            Ok(None) => Flow::Done,
+            Ok(Some(wish)) => self.block(entry, client, args, &wish),
+            Err(error) => {
+                self.answer_error(client, out, mark, &error);
+                Flow::Done
+            }
+        };
+        self.serve_waiters(grants);
+        flow
     }
 
-    /// Runs a handler inside the transaction that the buffers hold. On an error nothing of the handler's doing remains.
+    /// Runs a handler where nothing may wait, inside the transaction that the buffers hold. On an error nothing of the
+    /// handler's doing remains.
     pub(super) fn call(
         &mut self,
         handler: Handler,
@@ -163,6 +181,20 @@ impl Worker {
         args: Args<'_>,
         reply: &mut dyn Reply,
     ) -> Result<(), Error> {
+        let wish = self.call_waiting(handler, db, args, reply, Waiting::forbidden())?;
+        debug_assert!(wish.is_none(), "it was told not to wait");
+        Ok(())
+    }
+
+    /// The same for a command that may be able to wait; what it wishes to wait for, if it has not answered.
+    pub(super) fn call_waiting(
+        &mut self,
+        handler: Handler,
+        db: u8,
+        args: Args<'_>,
+        reply: &mut dyn Reply,
+        waiting: Waiting,
+    ) -> Result<Option<Box<Wish>>, Error> {
         let txn = Txn::new(self.shared.keyspace, &mut self.buffers, db, self.now_ms);
         let savepoint = txn.savepoint();
         let rng = &mut self.rng;
@@ -172,11 +204,11 @@ impl Worker {
             reply,
             string_len_max: self.string_len_max,
             rng,
-            waiting: Waiting::forbidden(),
+            waiting,
         };
         let result = catch_unwind(AssertUnwindSafe(|| handler(&mut ctx)));
         let error = match result {
-            Ok(Ok(())) => return Ok(()),
+            Ok(Ok(())) => return Ok(ctx.waiting.take_wish()),
             Ok(Err(error)) => error,
             Err(_) => PANICKED,
         };

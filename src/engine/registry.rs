@@ -3,7 +3,7 @@
 use super::admin;
 use super::worker::{Flow, Worker};
 use super::{multi, script_run};
-use crate::command::{self, Command, Error, Handler, Spec};
+use crate::command::{self, Command, Error, Flags, Handler, Spec};
 use crate::resp::{Args, Reply};
 use ahash::{HashMap, HashMapExt};
 
@@ -152,6 +152,10 @@ fn entry<H: Copy>(
     wrap: impl Fn(H) -> Run + Copy,
 ) -> Entry {
     let number = specs.len() as u32;
+    debug_assert!(
+        command.spec.single_key().is_none() || !command.spec.flags.contains(Flags::BLOCKING),
+        "what may wait is run under locks"
+    );
     specs.push(&command.spec);
     Entry {
         number,

@@ -475,6 +475,7 @@ impl Worker {
             let error = match step {
                 Ok(Step::Done) => match self.commit() {
                     Ok(()) => {
+                        self.serve_waiters(&mut frame.grants);
                         self.keeper.release(std::mem::take(&mut frame.grants));
                         Self::flush_log(frame);
                         *run = None;

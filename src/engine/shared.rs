@@ -1,5 +1,6 @@
 //! What all shards share. Made once at the start and never dropped: it lives as long as the process.
 
+use super::blocked::Waiters;
 use super::client::Clients;
 use super::message::Message;
 use super::registry::Registry;
@@ -83,6 +84,7 @@ pub struct Shared {
     pub journal: DB,
     pub locks: KeyLockManager<Arc<Host>>,
     pub gate: Gate<Arc<Host>>,
+    pub waiters: Waiters,
     pub host: Arc<Host>,
     pub config: Config,
     pub registry: Registry,

@@ -1,5 +1,6 @@
 //! A server without sockets, for the tests of this layer: shared state over a directory of its own, workers, clients.
 
+use super::blocked::Waiters;
 use super::client::{Client, Peer};
 use super::registry::Registry;
 use super::{Clients, Flow, Host, Message, Shared, Worker};
@@ -139,12 +140,16 @@ fn shared(shards: u32, config: Config, store: Options, dir: &Path) -> Shared {
     });
     let mut registry = Registry::new();
     registry.add(&PANICS);
+    for command in super::blocked::tests::COMMANDS {
+        registry.add(command);
+    }
     let commands = registry.specs().len();
     Shared {
         keyspace,
         journal,
         locks: KeyLockManager::new(host.clone()),
         gate: Gate::new(shards as usize, host.clone()),
+        waiters: Waiters::new(keyspace),
         host,
         config,
         registry,

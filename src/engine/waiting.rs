@@ -7,6 +7,7 @@ use super::worker::{Flow, Worker};
 use crate::base::clock;
 use crate::command::Error;
 use crate::resp::{Reply, RespWriter};
+use std::time::Duration;
 
 const BUSY: Error = Error::text(
     "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
@@ -25,15 +26,27 @@ impl Worker {
 
     /// Work whose time has come: timers, and what CLIENT PAUSE held back until now.
     pub fn due(&self) -> Vec<Token> {
-        let now_us = clock::monotonic_us();
-        let paused = self.shared.pause.mode(self.now_ms) != PauseMode::Off;
-        let is_due = |kind: &Kind| match kind {
-            Kind::Timer(timer) => timer.due_us.is_some_and(|due_us| due_us <= now_us),
-            Kind::Paused { .. } => !paused,
-            Kind::Plain { .. } | Kind::Exec { .. } | Kind::Script(_) => false,
-        };
-        let due = self.works.iter().filter(|(_, work)| is_due(&work.kind));
-        due.map(|(token, _)| token).collect()
+        if self.works.next_due_us().is_none() && !self.works.has_paused() {
+            return Vec::new();
+        }
+        let mut due: Vec<Token> = self.works.due(clock::monotonic_us()).collect();
+        if self.works.has_paused() && self.shared.pause.mode(clock::unix_ms()) == PauseMode::Off {
+            due.extend(self.paused());
+        }
+        due
+    }
+
+    /// How long until something is due; `None`: nothing will be.
+    pub fn until_due(&self) -> Option<Duration> {
+        let timer = self
+            .works
+            .next_due_us()
+            .map(|due_us| Duration::from_micros(due_us.saturating_sub(clock::monotonic_us())));
+        let pause = self.works.has_paused().then(|| {
+            let ms = self.shared.pause.until_ms() - clock::unix_ms();
+            Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+        });
+        timer.into_iter().chain(pause).min()
     }
 
     /// Ends the wait of a client for what a slow script holds.
@@ -54,19 +67,26 @@ impl Worker {
         let Some(token) = client.parked else {
             return Flow::Parked;
         };
-        let timer = match self.works.get(token).map(|work| &work.kind) {
-            Some(Kind::Timer(timer)) if timer.reply == TimerReply::NoReplicas => *timer,
-            _ => return Flow::Parked,
-        };
-        self.works.take(token);
-        client.parked = None;
         let mark = out.len();
-        let flow = self.timer_over(timer, client, out);
+        match self.works.get(token).map(|work| &work.kind) {
+            Some(Kind::Timer(timer)) if timer.reply == TimerReply::NoReplicas => {
+                let timer = *timer;
+                self.works.take(token);
+                client.parked = None;
+                self.timer_over(timer, client, out);
+            }
+            Some(Kind::Blocked(_)) => {
+                if !self.unblock_waiter(token, client, out) {
+                    return Flow::Parked;
+                }
+            }
+            _ => return Flow::Parked,
+        }
         if with_error {
             self.answer_error(client, out, mark, &UNBLOCKED);
         }
-        Self::apply_reply_mode(client, out, mark, flow);
-        flow
+        Self::apply_reply_mode(client, out, mark, Flow::Done);
+        Flow::Done
     }
 
     /// Answers a client whose time has come.

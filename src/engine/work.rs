@@ -1,11 +1,13 @@
 //! Work that cannot go on yet, kept under tokens.
 
 use super::admission::Wait;
+use super::blocked::Blocked;
 use super::multi::Queued;
 use super::registry::Entry;
 use super::script_run::ScriptWork;
 use crate::resp::OwnedArgs;
 use slab::Slab;
+use std::collections::BTreeSet;
 
 /// Names a piece of work within its shard; never used again.
 pub type Token = u64;
@@ -29,6 +31,19 @@ pub enum Kind {
     Exec { commands: Vec<Queued>, wait: Wait },
     /// A script that waits, or whose time slice is over.
     Script(Box<ScriptWork>),
+    /// A command that waits for data.
+    Blocked(Box<Blocked>),
+}
+
+impl Kind {
+    /// When the wait ends by itself, on the monotonic clock.
+    fn due_us(&self) -> Option<u64> {
+        match self {
+            Kind::Timer(timer) => timer.due_us,
+            Kind::Blocked(blocked) => blocked.due_us(),
+            Kind::Plain { .. } | Kind::Paused { .. } | Kind::Exec { .. } | Kind::Script(_) => None,
+        }
+    }
 }
 
 /// What only time ends, or CLIENT UNBLOCK.
@@ -59,6 +74,10 @@ pub struct Work {
 pub struct Works {
     slab: Slab<(Token, Work)>,
     generation: u32,
+    /// What ends by itself, in the order of its time.
+    due: BTreeSet<(u64, Token)>,
+    /// How many are held back by CLIENT PAUSE.
+    paused: usize,
 }
 
 impl Works {
@@ -76,6 +95,10 @@ impl Works {
             token & u64::from(u32::MAX),
             "the newest token is used"
         );
+        if let Some(due_us) = work.kind.due_us() {
+            self.due.insert((due_us, token));
+        }
+        self.paused += usize::from(matches!(work.kind, Kind::Paused { .. }));
         slot.insert((token, work));
     }
 
@@ -86,7 +109,31 @@ impl Works {
 
     pub fn take(&mut self, token: Token) -> Option<Work> {
         self.get(token)?;
-        Some(self.slab.remove((token & u64::from(u32::MAX)) as usize).1)
+        let (_, work) = self.slab.remove((token & u64::from(u32::MAX)) as usize);
+        if let Some(due_us) = work.kind.due_us() {
+            self.due.remove(&(due_us, token));
+        }
+        self.paused -= usize::from(matches!(work.kind, Kind::Paused { .. }));
+        Some(work)
+    }
+
+    /// The time at which the next piece of work ends by itself.
+    pub fn next_due_us(&self) -> Option<u64> {
+        self.due.first().map(|(due_us, _)| *due_us)
+    }
+
+    /// What has ended by itself up to now.
+    pub fn due(&self, now_us: u64) -> impl Iterator<Item = Token> {
+        let ended = self
+            .due
+            .iter()
+            .take_while(move |(due_us, _)| *due_us <= now_us);
+        ended.map(|(_, token)| *token)
+    }
+
+    /// Whether CLIENT PAUSE holds work back.
+    pub fn has_paused(&self) -> bool {
+        self.paused > 0
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Token, &Work)> {

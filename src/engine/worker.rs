@@ -170,6 +170,7 @@ impl Worker {
             Kind::Paused { entry, args } => self.execute(entry, client, args.as_args(), out),
             Kind::Timer(timer) => self.timer_over(timer, client, out),
             Kind::Script(work) => self.script_resume(token, work, client, since_us, out),
+            Kind::Blocked(blocked) => self.blocked_resume(token, blocked, client, since_us, out),
         };
         Self::apply_reply_mode(client, out, mark, flow);
         flow
@@ -249,6 +250,7 @@ impl Worker {
             Kind::Paused { .. } => {}
             Kind::Timer(timer) => self.end_timer(timer),
             Kind::Script(work) => self.script_cancel(work),
+            Kind::Blocked(blocked) => self.cancel_blocked(*blocked),
         }
     }
 
@@ -311,9 +313,12 @@ impl Worker {
         let mut txn = Txn::new(self.shared.keyspace, &mut self.buffers, 0, self.now_ms);
         let removed = txn.expire_stripe(index, EXPIRE_KEYS_PER_STRIPE);
         // Where the journal refuses, the keys stay, still expired, until it takes them.
-        match txn.commit(&self.shared.journal) {
+        let removed = match txn.commit(&self.shared.journal) {
             Ok(_) => removed,
             Err(_) => 0,
-        }
+        };
+        drop(txn);
+        self.call_waiters();
+        removed
     }
 }

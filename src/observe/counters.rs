@@ -90,6 +90,14 @@ impl CommandStats {
         }
     }
 
+    /// A command that was counted went on for so long, after it had waited.
+    pub fn went_on(&self, duration_ns: u64, failed: bool) {
+        self.duration_ns.add(duration_ns);
+        if failed {
+            self.failed.add(1);
+        }
+    }
+
     /// The same duration for the histogram, which `latency-tracking` turns off.
     #[inline]
     pub fn track_latency(&self, duration_ns: u64) {

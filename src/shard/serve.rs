@@ -47,8 +47,7 @@ pub async fn serve(
                 .await
                 .map_err(|error| format!("the socket ring failed: {error}"))?;
         } else {
-            let patience = state.next_tick.saturating_duration_since(Instant::now());
-            let slept = net.sleep(&state.mailbox, Some(patience)).await;
+            let slept = net.sleep(&state.mailbox, Some(state.patience())).await;
             slept.map_err(|error| format!("the socket ring failed: {error}"))?;
         }
     }
@@ -109,6 +108,9 @@ impl Shard {
         if Instant::now() >= self.next_tick {
             self.tick(net);
         }
+        for token in self.worker.due() {
+            self.resume(net, token);
+        }
         self.end_pass(net);
         Ok(())
     }
@@ -152,6 +154,14 @@ impl Shard {
     fn message(&mut self, net: &mut Net, message: Message) {
         match message {
             Message::Wake(token) => self.resume(net, token),
+            Message::Served(served) => {
+                if let Some(id) = self.worker.conn_of(served.token).map(|conn| conn as usize) {
+                    let connection = &mut self.connections[id];
+                    let Connection { client, out, .. } = &mut **connection;
+                    let flow = self.worker.served(&served, client, out);
+                    self.after(net, id, flow);
+                }
+            }
             Message::Durable => self.release_held(net),
             Message::Kill { client } => {
                 if let Some(id) = self.find(client) {
@@ -282,9 +292,6 @@ impl Shard {
         self.worker.tick();
         self.read_settings();
         self.set_keepalive(net);
-        for token in self.worker.due() {
-            self.resume(net, token);
-        }
         for (token, conn) in self.worker.busy_waiters() {
             let connection = &mut self.connections[conn as usize];
             let Connection { client, out, .. } = &mut **connection;
@@ -349,6 +356,12 @@ impl Shard {
                 tracing::warn!(%error, "cannot set tcp-keepalive");
             }
         }
+    }
+
+    /// How long the shard may sleep.
+    fn patience(&self) -> Duration {
+        let tick = self.next_tick.saturating_duration_since(Instant::now());
+        self.worker.until_due().map_or(tick, |due| due.min(tick))
     }
 
     fn has_more(&self) -> bool {
