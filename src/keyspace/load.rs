@@ -222,14 +222,7 @@ impl<'a> Loader<'a> {
         self.early.remove(&(db, Key::from_slice(key)));
         self.with_table(db, key, |table, hash| {
             table.remove(hash, key);
-            let key = Key::from_slice(key);
-            table.insert(Entry {
-                hash: TableHash::of(hash),
-                key,
-                value,
-                expire_ms,
-                accessed_s: 0,
-            });
+            insert(table, hash, key, value, expire_ms);
         });
     }
 
@@ -246,14 +239,7 @@ impl<'a> Loader<'a> {
             };
             bytes.resize(len, 0);
             let value = Value::Str(Str::raw(bytes));
-            let key = Key::from_slice(key);
-            table.insert(Entry {
-                hash: TableHash::of(hash),
-                key,
-                value,
-                expire_ms,
-                accessed_s: 0,
-            });
+            insert(table, hash, key, value, expire_ms);
         });
         for part in early.into_iter().flatten() {
             if let Early::Chunk { index, bytes } = part {
@@ -280,14 +266,7 @@ impl<'a> Loader<'a> {
                 _ => stored::empty(tag)?,
             };
             stored::stored_mut(&mut value)?.load_header(payload)?;
-            let key = Key::from_slice(key);
-            table.insert(Entry {
-                hash: TableHash::of(hash),
-                key,
-                value,
-                expire_ms,
-                accessed_s: 0,
-            });
+            insert(table, hash, key, value, expire_ms);
             Some(())
         })?;
         for part in early.into_iter().flatten() {
@@ -345,4 +324,15 @@ impl<'a> Loader<'a> {
             }
         }
     }
+}
+
+/// Adds an entry whose key is not there.
+fn insert(table: &mut Table, hash: u64, key: &[u8], value: Value, expire_ms: i64) {
+    table.insert(Entry {
+        hash: TableHash::of(hash),
+        key: Key::from_slice(key),
+        value,
+        expire_ms,
+        accessed_s: 0,
+    });
 }
