@@ -90,6 +90,9 @@ fn our_key(key: &KeySpec) -> String {
         (Begin::Index(index), Find::Range { last, step }) => {
             format!("{flags:?} index {index} range {last} {step} 0")
         }
+        (Begin::Index(index), Find::Count { at, first }) => {
+            format!("{flags:?} index {index} keynum {at} {first} 1")
+        }
         other => panic!("no data command has {other:?}"),
     }
 }
@@ -98,15 +101,17 @@ fn their_key(reply: &Reply) -> String {
     let key = fields(reply);
     let (begin, find) = (fields(&key["begin_search"]), fields(&key["find_keys"]));
     let (begin_spec, find_spec) = (fields(&begin["spec"]), fields(&find["spec"]));
+    let (kind, fields) = match text(&find["type"]).as_str() {
+        "range" => ("range", ["lastkey", "keystep", "limit"]),
+        "keynum" => ("keynum", ["keynumidx", "firstkey", "keystep"]),
+        other => panic!("{other}"),
+    };
+    let numbers = fields.map(|field| text(&find_spec[field])).join(" ");
     format!(
-        "{:?} {} {} {} {} {} {}",
+        "{:?} {} {} {kind} {numbers}",
         texts(&key["flags"]),
         text(&begin["type"]),
         text(&begin_spec["index"]),
-        text(&find["type"]),
-        text(&find_spec["lastkey"]),
-        text(&find_spec["keystep"]),
-        text(&find_spec["limit"]),
     )
 }
 

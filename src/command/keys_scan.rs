@@ -2,11 +2,11 @@
 
 use super::ctx::{Ctx, Handler};
 use super::error::Error;
+use super::scan_options::{ScanOptions, parse_cursor};
 use super::spec::{Command, Flags, Group, Spec};
 use crate::base::number::parse_i64;
 use crate::keyspace::{Key, ScanFilter};
 use crate::resp::Args;
-use crate::value::Kind;
 
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
@@ -232,65 +232,4 @@ fn check_flush_mode(args: Args<'_>) -> Result<(), Error> {
         2 if is_mode(&args[1]) => Ok(()),
         _ => Err(Error::Syntax),
     }
-}
-
-struct ScanOptions<'a> {
-    pattern: Option<&'a [u8]>,
-    kind: Option<Kind>,
-    /// The type asked for is one that no value has.
-    no_such_type: bool,
-    count: usize,
-}
-
-impl<'a> ScanOptions<'a> {
-    fn parse(args: Args<'a>) -> Result<Self, Error> {
-        const COUNT_DEFAULT: usize = 10;
-        let mut options = Self {
-            pattern: None,
-            kind: None,
-            no_such_type: false,
-            count: COUNT_DEFAULT,
-        };
-        let mut args = args.iter();
-        while let Some(option) = args.next() {
-            let is = |word: &str| option.eq_ignore_ascii_case(word.as_bytes());
-            if is("count") {
-                let count = parse_i64(args.next().ok_or(Error::Syntax)?);
-                let count = count.ok_or(Error::NotInteger)?;
-                let positive = usize::try_from(count).ok().filter(|count| *count > 0);
-                options.count = positive.ok_or(Error::Syntax)?;
-            } else if is("match") {
-                options.pattern = Some(args.next().ok_or(Error::Syntax)?);
-            } else if is("type") {
-                let name = args.next().ok_or(Error::Syntax)?;
-                options.kind = Kind::from_name(name);
-                options.no_such_type = options.kind.is_none();
-            } else {
-                return Err(Error::Syntax);
-            }
-        }
-        Ok(options)
-    }
-}
-
-/// A cursor as C's `strtoul` reads it, which is what clients may have relied on: a sign and leading zeros pass, and a
-/// negative number counts from the top.
-fn parse_cursor(text: &[u8]) -> Option<u64> {
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] | digits => (false, digits),
-    };
-    if digits.is_empty() {
-        return text.is_empty().then_some(0);
-    }
-    let mut number = 0_u64;
-    for byte in digits {
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
-        number = number.checked_mul(10)?.checked_add(u64::from(digit))?;
-    }
-    Some(if negative {
-        number.wrapping_neg()
-    } else {
-        number
-    })
 }

@@ -33,7 +33,10 @@ mod list;
 mod object;
 #[cfg(test)]
 mod oracle;
+mod scan_options;
 mod set;
+mod set_algebra;
+mod set_random;
 mod sort;
 mod spec;
 mod stream;
@@ -69,6 +72,8 @@ pub fn families() -> impl Iterator<Item = &'static Command<Handler>> {
         list::COMMANDS,
         hash::COMMANDS,
         set::COMMANDS,
+        set_algebra::COMMANDS,
+        set_random::COMMANDS,
         zset::COMMANDS,
         geo::COMMANDS,
         stream::COMMANDS,

@@ -97,6 +97,12 @@ impl<E: Keyed> Dense<E> {
         &self.chunks[position >> CHUNK_LEN_BITS][position % CHUNK_LEN]
     }
 
+    /// The hash of the key at a position below `len`.
+    #[inline]
+    pub fn hash_at(&self, position: usize) -> KeyHash {
+        self.hashes[position]
+    }
+
     /// The entry at a position below `len`, to change all of it but its key.
     #[inline]
     pub fn at_mut(&mut self, position: usize) -> &mut E {

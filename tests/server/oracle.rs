@@ -2,7 +2,7 @@
 //! same bytes have to come back.
 
 use super::harness::Server;
-use crate::common::generator::{Compare, Generator, Request};
+use crate::common::generator::{Compare, Generator, READS, Request};
 use crate::common::redis::RedisServer;
 use crate::common::resp::{Answer, Client, Reply};
 use crate::common::rng::Rng;
@@ -136,6 +136,9 @@ impl Pair {
             "a difference in {request}\n  redis: {theirs}\n  ours:  {ours}\nafter\n  {}",
             self.recent.join("\n  ")
         );
+        if let Some(next) = request.aftermath(&theirs) {
+            self.check(&next);
+        }
         theirs
     }
 
@@ -161,17 +164,27 @@ impl Pair {
         })
     }
 
-    /// Whether each server makes the same string of the other's serialization as of its own.
+    /// Whether each server makes the same value of the other's serialization as of its own.
     fn same_value(&mut self, theirs: &[u8], ours: &[u8]) -> bool {
         let key = b"restored".as_slice();
-        let mut strings = Vec::new();
+        let mut values = Vec::new();
         for dump in [theirs, ours] {
             for client in [&mut self.redis, &mut self.ours] {
-                let restored = client.call(&[b"RESTORE", key, b"0", dump, b"REPLACE"]).raw;
-                strings.push((restored, client.call(&[b"GET", key]).raw));
+                let restore = [b"RESTORE", key, b"0", dump, b"REPLACE"];
+                let restored = (Compare::Exact, client.call(&restore));
+                let reads = READS.iter().map(|(compare, words)| {
+                    let words = words.iter().map(|word| word.as_bytes());
+                    let args: Vec<&[u8]> = words.chain([key]).collect();
+                    (*compare, client.call(&args))
+                });
+                values.push(std::iter::once(restored).chain(reads).collect::<Vec<_>>());
                 client.call(&[b"DEL", key]);
             }
         }
-        strings.iter().all(|string| string == &strings[0])
+        let agree = |value: &Vec<(Compare, Answer)>| {
+            let mut pairs = values[0].iter().zip(value);
+            pairs.all(|((compare, a), (_, b))| compare.agree(a, b))
+        };
+        values.iter().all(agree)
     }
 }

@@ -1,12 +1,49 @@
-//! Changes to a set.
+//! Changes to sets.
+//!
+//! ```text
+//! element = the member    value = nothing
+//! ```
 
 use super::super::stored::Stored;
-use super::{Collection, variant};
-use crate::value::{Limits, Set};
+use super::{Collection, Edit, variant};
+use crate::value::{Limits, Set, SetMember, StrBuf};
 
-/// What undoes a change to a set.
-#[derive(Debug)]
-pub enum SetChange {}
+pub use crate::value::SetChange;
+
+impl Edit<'_, Set> {
+    /// Adds a member. Tells whether it is new.
+    pub fn add(&mut self, member: &[u8]) -> bool {
+        let limits = self.limits();
+        let Some(change) = self.value.insert(member, &limits) else {
+            return false;
+        };
+        self.put_record(member, b"");
+        self.changed(change);
+        true
+    }
+
+    /// Removes a member. Tells whether it was there.
+    pub fn remove(&mut self, member: &[u8]) -> bool {
+        let Some(change) = self.value.remove(member) else {
+            return false;
+        };
+        self.delete_record(member);
+        self.changed(change);
+        true
+    }
+
+    /// Removes the member at a position below the set's length, and returns it.
+    pub fn take(&mut self, position: usize) -> StrBuf {
+        let member = match self.value.at(position) {
+            SetMember::Int(value) => {
+                StrBuf::from_slice(itoa::Buffer::new().format(value).as_bytes())
+            }
+            SetMember::Bytes(bytes) => StrBuf::from_slice(bytes),
+        };
+        self.remove(&member);
+        member
+    }
+}
 
 impl Collection for Set {
     variant!(Set, SetChange);
@@ -16,7 +53,7 @@ impl Collection for Set {
     }
 
     fn undo(&mut self, change: SetChange) {
-        match change {}
+        self.undo(change);
     }
 }
 
@@ -25,13 +62,18 @@ impl Stored for Set {
         super::super::record::TYPE_SET
     }
 
-    fn elements(&self, _put: &mut dyn FnMut(&[u8], &[u8])) {}
-
-    fn load_put(&mut self, _element: &[u8], _value: &[u8], _limits: &Limits) -> Option<()> {
-        None
+    fn elements(&self, put: &mut dyn FnMut(&[u8], &[u8])) {
+        let mut text = itoa::Buffer::new();
+        self.for_each(|member| put(member.bytes(&mut text), b""));
     }
 
-    fn load_delete(&mut self, _element: &[u8]) -> Option<()> {
-        None
+    fn load_put(&mut self, element: &[u8], value: &[u8], limits: &Limits) -> Option<()> {
+        self.insert(element, limits);
+        value.is_empty().then_some(())
+    }
+
+    fn load_delete(&mut self, element: &[u8]) -> Option<()> {
+        self.remove(element);
+        Some(())
     }
 }

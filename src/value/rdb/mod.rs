@@ -4,8 +4,8 @@
 //! value = type:u8 content version:u16le crc64:u64le      (the checksum is of everything before it)
 //! ```
 //!
-//! [`code`] has what the contents are made of, and each type a file here. All forms that Redis 7.0 reads are read; what is
-//! written is the form that it writes.
+//! [`code`] has what the contents are made of, and each type a file here. All forms that Redis 7.0 reads are read, and
+//! those that later versions added where a file here names them; what is written is the form that Redis 7.0 writes.
 
 mod code;
 mod hash;
@@ -19,8 +19,10 @@ use super::{Limits, Value};
 use crate::base::crc64::crc64;
 pub use code::Reader;
 
-/// The version that Redis 7.0 writes, and the highest that it reads.
+/// The version that Redis 7.0 writes.
 const VERSION: u16 = 10;
+/// The version of Redis 7.4.
+const VERSION_READ_MAX: u16 = 12;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RdbError {
@@ -50,7 +52,9 @@ pub fn dump(value: &Value) -> Vec<u8> {
 pub fn restore(dump: &[u8], len_max: usize, limits: &Limits) -> Result<Value, RdbError> {
     let (checked, checksum) = dump.split_last_chunk().ok_or(RdbError::Footer)?;
     let (value, version) = checked.split_last_chunk().ok_or(RdbError::Footer)?;
-    if u16::from_le_bytes(*version) > VERSION || crc64(checked) != u64::from_le_bytes(*checksum) {
+    if u16::from_le_bytes(*version) > VERSION_READ_MAX
+        || crc64(checked) != u64::from_le_bytes(*checksum)
+    {
         return Err(RdbError::Footer);
     }
     let (&tag, content) = value.split_first().ok_or(RdbError::Content)?;

@@ -29,7 +29,7 @@ pub enum Compare {
     Unordered,
     /// As integers that may differ by so much.
     Near(i64),
-    /// Both null, or both a string.
+    /// Both null, both a string, or both with as many elements.
     Kind,
     /// As two serializations of the same value, which the caller compares by restoring them.
     Dump,
@@ -48,26 +48,55 @@ impl Compare {
                 *a >= 0 && *b >= 0 && a.abs_diff(*b) <= most.unsigned_abs()
             }
             (Compare::Kind, Reply::Bulk(_), Reply::Bulk(_)) => true,
+            (Compare::Kind, Reply::Array(a), Reply::Array(b))
+            | (Compare::Kind, Reply::Set(a), Reply::Set(b)) => a.len() == b.len(),
             _ => false,
         }
     }
 }
 
 fn sorted(reply: &Reply) -> Reply {
+    let all = |items: &[Reply]| {
+        let mut items: Vec<Reply> = items.iter().map(sorted).collect();
+        items.sort_by_key(|item| format!("{item:?}"));
+        items
+    };
     match reply {
-        Reply::Array(items) => {
-            let mut items: Vec<Reply> = items.iter().map(sorted).collect();
-            items.sort_by_key(|item| format!("{item:?}"));
-            Reply::Array(items)
-        }
+        Reply::Array(items) => Reply::Array(all(items)),
+        Reply::Set(items) => Reply::Set(all(items)),
         other => other.clone(),
     }
 }
+
+/// Requests that tell all of a key's value, whatever its type.
+pub const READS: &[(Compare, &[&str])] = &[
+    (Compare::Exact, &["object", "encoding"]),
+    (Compare::Exact, &["get"]),
+    (Compare::Unordered, &["smembers"]),
+];
 
 #[derive(Clone, Debug)]
 pub struct Request {
     pub args: Args,
     pub compare: Compare,
+}
+
+impl Request {
+    /// What has to follow an answer so that two servers hold the same again.
+    pub fn aftermath(&self, answer: &Answer) -> Option<Self> {
+        let name = self.args[0].to_ascii_lowercase();
+        let differ = match (name.as_slice(), &answer.reply) {
+            // Redis keeps what it had changed before it met the damage.
+            (_, Reply::Error(line)) => line.starts_with("INVALIDOBJ") || line.contains("PFDEBUG"),
+            (b"spop", _) => true,
+            _ => false,
+        };
+        let keys = self.args[1..].iter().cloned();
+        differ.then(|| Self {
+            args: std::iter::once(b"del".to_vec()).chain(keys).collect(),
+            compare: Compare::Exact,
+        })
+    }
 }
 
 impl std::fmt::Display for Request {
@@ -228,6 +257,7 @@ impl Generator {
         // A subcommand stays, and a cursor, which is each server's own.
         let fixed = match args[0].to_ascii_lowercase().as_slice() {
             b"object" | b"scan" => 2,
+            b"sscan" => 3,
             _ => 1,
         };
         match self.rng.below(3) {
