@@ -22,7 +22,7 @@ mod zset;
 
 pub use hash::{Hash, HashSet};
 pub use limits::Limits;
-pub use list::List;
+pub use list::{End, List, Side, Undo as ListUndo};
 pub use listpack::Listpack;
 pub use member::Member;
 pub use set::{Probe, Set, SetChange, SetMember};

@@ -11,7 +11,7 @@
 //! [`Listpack::from_bytes`], so that nothing here reads outside or panics later. A [`Pos`] is good until the next change.
 //! Depends on `base` only.
 
-mod entry;
+pub(super) mod entry;
 mod item;
 mod iter;
 #[cfg(test)]
@@ -76,6 +76,10 @@ impl Listpack {
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 
     /// How many entries there are. Constant time up to 65,534 of them.
@@ -358,7 +362,7 @@ impl Listpack {
 /// What the allocator would give for so many bytes anyway: steps of 16 at first, then four to each doubling. It grows
 /// by a seventh at the least, so that appending stays linear.
 #[inline]
-fn allocation(bytes: usize) -> usize {
+pub(super) fn allocation(bytes: usize) -> usize {
     const STEPS_PER_DOUBLING: usize = 4;
     const STEP_MIN: usize = 16;
     let step = (bytes.next_power_of_two() / 2 / STEPS_PER_DOUBLING).max(STEP_MIN);

@@ -13,6 +13,7 @@ mod list;
 mod set;
 mod stream;
 mod string;
+mod ziplist;
 mod zset;
 
 use super::{Limits, Value};
