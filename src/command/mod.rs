@@ -30,6 +30,8 @@ mod keys_dump;
 mod keys_expire;
 mod keys_scan;
 mod list;
+mod list_move;
+mod list_range;
 mod object;
 #[cfg(test)]
 mod oracle;
@@ -70,6 +72,8 @@ pub fn families() -> impl Iterator<Item = &'static Command<Handler>> {
         keys_scan::COMMANDS,
         object::COMMANDS,
         list::COMMANDS,
+        list_range::COMMANDS,
+        list_move::COMMANDS,
         hash::COMMANDS,
         set::COMMANDS,
         set_algebra::COMMANDS,

@@ -163,6 +163,9 @@ const TYPED_KEYS: &[&[&str]] = &[
     HLL_KEYS,
 ];
 
+/// Commands that wait, for a time that their shapes choose.
+const BLOCKING: &[&str] = &["blpop", "brpop", "blmove", "brpoplpush", "blmpop"];
+
 /// A command that the generator knows.
 #[derive(Clone, Copy)]
 pub struct Shape {
@@ -254,6 +257,13 @@ impl Generator {
     }
 
     fn corrupt(&mut self, args: &mut Args) {
+        // It could wait for ever.
+        if BLOCKING
+            .iter()
+            .any(|name| args[0].eq_ignore_ascii_case(name.as_bytes()))
+        {
+            return;
+        }
         // A subcommand stays, and a cursor, which is each server's own.
         let fixed = match args[0].to_ascii_lowercase().as_slice() {
             b"object" | b"scan" => 2,
