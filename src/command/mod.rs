@@ -24,6 +24,8 @@ pub mod error;
 mod facts;
 mod geo;
 mod hash;
+mod hash_expire;
+mod hash_walk;
 mod hll;
 mod keys;
 mod keys_dump;
@@ -75,6 +77,8 @@ pub fn families() -> impl Iterator<Item = &'static Command<Handler>> {
         list_range::COMMANDS,
         list_move::COMMANDS,
         hash::COMMANDS,
+        hash_walk::COMMANDS,
+        hash_expire::COMMANDS,
         set::COMMANDS,
         set_algebra::COMMANDS,
         set_random::COMMANDS,

@@ -13,17 +13,24 @@ pub struct ScanOptions<'a> {
     /// The type asked for is one that no value has.
     pub no_such_type: bool,
     pub count: usize,
+    /// Of a hash, only the fields are asked for.
+    pub no_values: bool,
 }
 
 impl<'a> ScanOptions<'a> {
     /// The options of SCAN.
     pub fn parse(args: Args<'a>) -> Result<Self, Error> {
-        Self::parse_some(args, true)
+        Self::parse_some(args, &["type"])
     }
 
     /// The options of a scan within a collection.
     pub fn parse_within(args: Args<'a>) -> Result<Self, Error> {
-        Self::parse_some(args, false)
+        Self::parse_some(args, &[])
+    }
+
+    /// The options of a scan within a hash.
+    pub fn parse_within_hash(args: Args<'a>) -> Result<Self, Error> {
+        Self::parse_some(args, &["novalues"])
     }
 
     /// Whether an element is asked for.
@@ -32,17 +39,19 @@ impl<'a> ScanOptions<'a> {
             .is_none_or(|pattern| glob::matches(pattern, element, Case::Sensitive))
     }
 
-    fn parse_some(args: Args<'a>, has_type: bool) -> Result<Self, Error> {
+    fn parse_some(args: Args<'a>, others: &[&str]) -> Result<Self, Error> {
         const COUNT_DEFAULT: usize = 10;
         let mut options = Self {
             pattern: None,
             kind: None,
             no_such_type: false,
             count: COUNT_DEFAULT,
+            no_values: false,
         };
         let mut args = args.iter();
         while let Some(option) = args.next() {
             let is = |word: &str| option.eq_ignore_ascii_case(word.as_bytes());
+            let more = |word: &str| others.contains(&word) && is(word);
             if is("count") {
                 let count = parse_i64(args.next().ok_or(Error::Syntax)?);
                 let count = count.ok_or(Error::NotInteger)?;
@@ -50,7 +59,9 @@ impl<'a> ScanOptions<'a> {
                 options.count = positive.ok_or(Error::Syntax)?;
             } else if is("match") {
                 options.pattern = Some(args.next().ok_or(Error::Syntax)?);
-            } else if has_type && is("type") {
+            } else if more("novalues") {
+                options.no_values = true;
+            } else if more("type") {
                 let name = args.next().ok_or(Error::Syntax)?;
                 options.kind = Kind::from_name(name);
                 options.no_such_type = options.kind.is_none();

@@ -57,6 +57,11 @@ impl Entry {
         self.expire_ms != 0 && self.expire_ms <= now_ms
     }
 
+    /// Whether nothing of the entry can be seen any more, be it there or not.
+    pub fn is_over(&self, now_ms: i64) -> bool {
+        self.expired(now_ms) || self.value.is_over(now_ms)
+    }
+
     #[inline]
     fn is(&self, hash: TableHash, key: &[u8]) -> bool {
         self.hash == hash && self.key.as_slice() == key

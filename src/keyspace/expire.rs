@@ -1,6 +1,7 @@
-//! Active expiry: keys whose time has come are removed also when nobody asks for them.
+//! Active expiry: keys, and fields of hashes, whose time has come are removed also when nobody asks for
+//! them.
 
-use super::table::{Key, Keyspace};
+use super::table::{Key, Keyspace, Table};
 use super::txn::Txn;
 
 impl Keyspace {
@@ -11,32 +12,40 @@ impl Keyspace {
 }
 
 impl Txn<'_> {
-    /// Removes up to `limit` expired keys of a stripe, of all databases. A stripe in which keys are locked is left for
-    /// another time: a running script's clock stands still, and so must its keys.
+    /// Removes up to `limit` expired keys of a stripe, of all databases; a hash of which only fields have ended counts as
+    /// one. A stripe in which keys are locked is left for another time: a running script's clock stands still, and so
+    /// must its keys.
     ///
-    /// Returns how many keys were removed.
+    /// Returns how many keys and fields were removed.
     pub fn expire_stripe(&mut self, index: usize, limit: usize) -> usize {
         self.leave();
         let mut due: Vec<(u8, Key)> = Vec::new();
         {
-            let stripe = self.keyspace().lock_stripe(index);
+            let keyspace = self.keyspace();
+            let mut stripe = keyspace.lock_stripe(index);
             if stripe.locks > 0 || !stripe.is_volatile() {
                 return 0;
             }
             let now_ms = self.now_ms();
-            for db in 0..self.keyspace().databases() {
-                let Some(table) = stripe.table(db as u8).filter(|t| t.volatile > 0) else {
+            for db in 0..keyspace.databases() {
+                if !stripe.table(db as u8).is_some_and(Table::is_volatile) {
                     continue;
-                };
-                let expired = table.entries.iter().filter(|e| e.expired(now_ms));
-                due.extend(
-                    expired
-                        .take(limit - due.len())
-                        .map(|e| (db as u8, e.key.clone())),
-                );
+                }
+                let table = stripe.table_mut(db as u8, keyspace.databases());
+                let mut has_times = false;
+                for entry in table.entries.iter() {
+                    if due.len() == limit && !table.has_times {
+                        break;
+                    }
+                    has_times |= entry.value.has_times();
+                    if due.len() < limit && (entry.expired(now_ms) || entry.value.is_due(now_ms)) {
+                        due.push((db as u8, entry.key.clone()));
+                    }
+                }
+                table.has_times = has_times;
             }
         }
-        let before = self.expired();
+        let before = self.expired() + self.expired_fields();
         let db = self.db();
         for (key_db, key) in due {
             self.use_db(key_db);
@@ -46,6 +55,6 @@ impl Txn<'_> {
             }
         }
         self.use_db(db);
-        (self.expired() - before) as usize
+        (self.expired() + self.expired_fields() - before) as usize
     }
 }

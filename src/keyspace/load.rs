@@ -79,6 +79,8 @@ impl<'a> Loader<'a> {
                         collection.load_finish(&self.limits);
                     }
                 }
+                // Of a hash, what has ended is left to who looks at it first.
+                table.has_times = table.entries.iter().any(|entry| entry.value.has_times());
                 if table.volatile == 0 {
                     continue;
                 }

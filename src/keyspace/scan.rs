@@ -20,7 +20,7 @@ pub struct ScanFilter<'a> {
 
 impl ScanFilter<'_> {
     fn lets_through(&self, entry: &Entry, now_ms: i64) -> bool {
-        !entry.expired(now_ms)
+        !entry.is_over(now_ms)
             && self.kind.is_none_or(|kind| entry.value.kind() == kind)
             && self
                 .pattern
@@ -108,7 +108,7 @@ impl Keyspace {
                     continue;
                 }
                 let entry = stripe.table(db).and_then(|t| t.entries.get(skip));
-                match entry.filter(|e| !e.expired(now_ms)) {
+                match entry.filter(|e| !e.is_over(now_ms)) {
                     Some(entry) => return Some(entry.key.clone()),
                     None => break,
                 }

@@ -29,9 +29,17 @@ pub struct Table {
     pub entries: Entries,
     /// Entries that have an expiry.
     pub volatile: u32,
+    /// Parts of some value (fields of a hash) may have an expiry of their own: set with the first, and taken back when a
+    /// look over all entries finds none.
+    pub has_times: bool,
 }
 
 impl Table {
+    /// Whether something in it may end by itself.
+    pub fn is_volatile(&self) -> bool {
+        self.volatile > 0 || self.has_times
+    }
+
     #[inline]
     pub fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
         self.entries.find_mut(TableHash::of(hash), key)
@@ -40,6 +48,7 @@ impl Table {
     /// Adds an entry whose key is not there; returns its slot.
     pub fn insert(&mut self, entry: Entry) -> usize {
         self.volatile += u32::from(entry.expire_ms != 0);
+        self.has_times |= entry.value.has_times();
         self.entries.insert(entry)
     }
 
@@ -94,11 +103,10 @@ impl Stripe {
     }
 
     pub fn is_volatile(&self) -> bool {
-        self.first.volatile > 0
-            || self
-                .others
-                .as_ref()
-                .is_some_and(|tables| tables.iter().any(|t| t.volatile > 0))
+        let others = self.others.iter().flatten();
+        std::iter::once(&self.first)
+            .chain(others)
+            .any(Table::is_volatile)
     }
 }
 

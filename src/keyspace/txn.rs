@@ -33,6 +33,7 @@ pub struct TxnBuffers {
     pub hits: u64,
     pub misses: u64,
     pub expired: u64,
+    pub expired_fields: u64,
 }
 
 impl TxnBuffers {
@@ -222,6 +223,7 @@ impl<'a> Txn<'a> {
             Expiry::Never => 0,
             Expiry::Keep => old_expire,
         };
+        let has_times = value.has_times();
         let old_value = std::mem::replace(&mut entry.value, value);
         entry.expire_ms = expire_ms;
         let old = Old {
@@ -230,6 +232,7 @@ impl<'a> Txn<'a> {
             accessed_s: std::mem::replace(&mut entry.accessed_s, accessed_s),
         };
         table.volatile = table.volatile - u32::from(old_expire != 0) + u32::from(expire_ms != 0);
+        table.has_times |= has_times;
         self.log_replaced(&place, slot, &old.value);
         self.buffers.undo.push(Undo::Restore {
             place,
@@ -376,6 +379,11 @@ impl<'a> Txn<'a> {
     /// Keys that were found expired, and removed, since the counter was last taken.
     pub fn expired(&self) -> u64 {
         self.buffers.expired
+    }
+
+    /// Fields of hashes likewise.
+    pub fn expired_fields(&self) -> u64 {
+        self.buffers.expired_fields
     }
 
     pub fn savepoint(&self) -> Savepoint {
@@ -536,14 +544,14 @@ impl<'a> Txn<'a> {
         let now_ms = self.now_ms;
         let table = self.table(hash);
         let slot = table.entries.slot_of(TableHash::of(hash), key)?;
-        if table
-            .entries
-            .get(slot)
-            .is_some_and(|entry| entry.expired(now_ms))
-        {
+        let entry = table.entries.get(slot)?;
+        if entry.expired(now_ms) {
             self.buffers.expired += 1;
             self.remove_found(key);
             self.notify(Notify::EXPIRED, "expired", key);
+            return None;
+        }
+        if table.has_times && entry.value.is_due(now_ms) && self.end_fields(key, slot) {
             return None;
         }
         Some(slot)
@@ -597,6 +605,10 @@ impl<'a> Txn<'a> {
     #[inline]
     pub fn effects_mut(&mut self) -> &mut Effects {
         &mut self.buffers.effects
+    }
+
+    pub(super) fn note_expired_fields(&mut self, fields: u64) {
+        self.buffers.expired_fields += fields;
     }
 
     /// Keeps what undoes a change.

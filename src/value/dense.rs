@@ -183,7 +183,8 @@ impl<E: Keyed> Dense<E> {
     }
 
     /// The entries by position.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &E> + Clone {
+    #[inline]
+    pub fn iter(&self) -> Iter<'_, E> {
         Iter {
             rest: self.len(),
             chunk: [].iter(),
@@ -268,7 +269,9 @@ impl<E: Keyed> Dense<E> {
     }
 }
 
-struct Iter<'a, E> {
+/// The entries by position.
+#[derive(Debug)]
+pub struct Iter<'a, E> {
     rest: usize,
     chunk: std::slice::Iter<'a, E>,
     chunks: std::slice::Iter<'a, Vec<E>>,

@@ -20,10 +20,10 @@ mod stream;
 mod string;
 mod zset;
 
-pub use hash::{Hash, HashSet};
+pub use hash::{Hash, HashSet, Removed as HashRemoved};
 pub use limits::Limits;
 pub use list::{End, List, Side, Undo as ListUndo};
-pub use listpack::Listpack;
+pub use listpack::{Item, Listpack};
 pub use member::Member;
 pub use set::{Probe, Set, SetChange, SetMember};
 pub use stream::Stream;
@@ -114,6 +114,23 @@ impl Value {
             Value::ZSet(zset) => zset.len(),
             Value::Stream(stream) => stream.len(),
         }
+    }
+
+    /// Whether parts of the value have ended by then.
+    #[inline]
+    pub fn is_due(&self, now_ms: i64) -> bool {
+        matches!(self, Value::Hash(hash) if hash.is_due(now_ms))
+    }
+
+    /// Whether nothing of the value is left by then.
+    pub fn is_over(&self, now_ms: i64) -> bool {
+        matches!(self, Value::Hash(hash) if hash.is_over(now_ms))
+    }
+
+    /// Whether parts of the value end before the key does.
+    #[inline]
+    pub fn has_times(&self) -> bool {
+        matches!(self, Value::Hash(hash) if hash.times().is_some())
     }
 
     /// Bytes on the heap, as the allocator was asked for them.

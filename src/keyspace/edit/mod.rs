@@ -57,6 +57,11 @@ pub trait Collection: Stored + Default {
     /// Whether the key is to be removed: for most types, once no element is left.
     fn is_over(&self) -> bool;
 
+    /// Whether parts of it end before the key does.
+    fn has_times(&self) -> bool {
+        false
+    }
+
     fn undo(&mut self, change: Self::Change);
 }
 
@@ -256,14 +261,32 @@ impl Txn<'_> {
             (None, Absent::Leave) => return Ok(None),
             (None, Absent::Create) => (self.insert_empty::<T>(&place), true),
         };
-        let accessed_s = (self.now_ms() / 1000) as u32;
+        let (result, is_over) = self.edit_at(key, place, slot, is_new, work)?;
+        if is_over && is_new {
+            self.effects_mut().truncate(effects_before);
+        }
+        Ok(Some(result))
+    }
+
+    /// Changes the collection in a slot that was found under the held stripe. Tells whether the key was removed, because
+    /// the collection was over.
+    #[inline]
+    fn edit_at<T: Collection, R>(
+        &mut self,
+        key: &[u8],
+        place: Place,
+        slot: usize,
+        is_new: bool,
+        work: impl FnOnce(&mut Edit<'_, T>) -> R,
+    ) -> Result<(R, bool), WrongType> {
         let now_ms = self.now_ms();
-        let (entry, buffers) = self.entry_and_buffers(place.db, slot);
-        entry.accessed_s = accessed_s;
+        let (db, hash) = (place.db, place.hash);
+        let (entry, buffers) = self.entry_and_buffers(db, slot);
+        entry.accessed_s = (now_ms / 1000) as u32;
         let expire_ms = entry.expire_ms;
         let value = T::of_mut(&mut entry.value).ok_or(WrongType)?;
         buffers.record_key.clear();
-        record::put_element_prefix(&mut buffers.record_key, place.db, key);
+        record::put_element_prefix(&mut buffers.record_key, db, key);
         let mut edit = Edit {
             value,
             prefix_len: buffers.record_key.len(),
@@ -275,15 +298,15 @@ impl Txn<'_> {
             is_new,
         };
         let result = work(&mut edit);
-        let is_over = edit.value.is_over();
+        let (is_over, has_times) = (edit.value.is_over(), edit.value.has_times());
         drop(edit);
+        if has_times {
+            self.table_of(db, hash).has_times = true;
+        }
         if is_over {
-            if is_new {
-                self.effects_mut().truncate(effects_before);
-            }
             self.remove_found(key);
         }
-        Ok(Some(result))
+        Ok((result, is_over))
     }
 
     /// Gives a key that is not there an empty collection; returns its slot.

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! [`code`] has what the contents are made of, and each type a file here. All forms that Redis 7.0 reads are read, and
-//! those that later versions added where a file here names them; what is written is the form that Redis 7.0 writes.
+//! those that later versions added where a file here names them; what is written is the form that Redis 7.0 writes, as far as
+//! it has one.
 
 mod code;
 mod hash;
@@ -22,8 +23,8 @@ pub use code::Reader;
 
 /// The version that Redis 7.0 writes.
 const VERSION: u16 = 10;
-/// The version of Redis 7.4.
-const VERSION_READ_MAX: u16 = 12;
+/// The version that Redis 7.4 writes, which is needed for fields of hashes that end; the highest that is read.
+const VERSION_7_4: u16 = 12;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RdbError {
@@ -43,7 +44,12 @@ pub fn dump(value: &Value) -> Vec<u8> {
         Value::ZSet(zset) => zset::put(&mut out, zset),
         Value::Stream(stream) => stream::put(&mut out, stream),
     }
-    out.extend_from_slice(&VERSION.to_le_bytes());
+    let version = if value.has_times() {
+        VERSION_7_4
+    } else {
+        VERSION
+    };
+    out.extend_from_slice(&version.to_le_bytes());
     let checksum = crc64(&out);
     out.extend_from_slice(&checksum.to_le_bytes());
     out
@@ -53,8 +59,7 @@ pub fn dump(value: &Value) -> Vec<u8> {
 pub fn restore(dump: &[u8], len_max: usize, limits: &Limits) -> Result<Value, RdbError> {
     let (checked, checksum) = dump.split_last_chunk().ok_or(RdbError::Footer)?;
     let (value, version) = checked.split_last_chunk().ok_or(RdbError::Footer)?;
-    if u16::from_le_bytes(*version) > VERSION_READ_MAX
-        || crc64(checked) != u64::from_le_bytes(*checksum)
+    if u16::from_le_bytes(*version) > VERSION_7_4 || crc64(checked) != u64::from_le_bytes(*checksum)
     {
         return Err(RdbError::Footer);
     }

@@ -64,6 +64,10 @@ fn sorted(reply: &Reply) -> Reply {
     match reply {
         Reply::Array(items) => Reply::Array(all(items)),
         Reply::Set(items) => Reply::Set(all(items)),
+        Reply::Map(items) => {
+            let pairs = items.chunks(2).map(|pair| Reply::Array(pair.to_vec()));
+            Reply::Map(all(&pairs.collect::<Vec<_>>()))
+        }
         other => other.clone(),
     }
 }
@@ -73,6 +77,7 @@ pub const READS: &[(Compare, &[&str])] = &[
     (Compare::Exact, &["object", "encoding"]),
     (Compare::Exact, &["get"]),
     (Compare::Unordered, &["smembers"]),
+    (Compare::Unordered, &["hgetall"]),
 ];
 
 #[derive(Clone, Debug)]
@@ -267,7 +272,7 @@ impl Generator {
         // A subcommand stays, and a cursor, which is each server's own.
         let fixed = match args[0].to_ascii_lowercase().as_slice() {
             b"object" | b"scan" => 2,
-            b"sscan" => 3,
+            b"sscan" | b"hscan" => 3,
             _ => 1,
         };
         match self.rng.below(3) {

@@ -1,0 +1,243 @@
+//! Many fields of a hash at once: HGETALL, HKEYS, HVALS, HSCAN, HRANDFIELD.
+
+use super::ctx::{Ctx, Handler};
+use super::error::Error;
+use super::scan_options::{ScanOptions, parse_cursor};
+use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
+use crate::resp::{Protocol, Reply};
+use crate::value::{Hash, Item, StrBuf};
+use std::collections::HashSet;
+
+pub static COMMANDS: &[Command<Handler>] = &[
+    Command::new(
+        Spec::new("hgetall", 2, Group::Hash, Flags::READONLY)
+            .keys(&[KeySpec::one(1, KeyFlags::READ)])
+            .tips(&["nondeterministic_output_order"])
+            .docs(
+                "2.0.0",
+                "O(N) where N is the size of the hash.",
+                "Get all the fields and values in a hash",
+            ),
+        hgetall,
+    ),
+    Command::new(
+        Spec::new("hkeys", 2, Group::Hash, Flags::READONLY)
+            .keys(&[KeySpec::one(1, KeyFlags::READ)])
+            .tips(&["nondeterministic_output_order"])
+            .docs(
+                "2.0.0",
+                "O(N) where N is the size of the hash.",
+                "Get all the fields in a hash",
+            ),
+        hkeys,
+    ),
+    Command::new(
+        Spec::new("hvals", 2, Group::Hash, Flags::READONLY)
+            .keys(&[KeySpec::one(1, KeyFlags::READ)])
+            .tips(&["nondeterministic_output_order"])
+            .docs(
+                "2.0.0",
+                "O(N) where N is the size of the hash.",
+                "Get all the values in a hash",
+            ),
+        hvals,
+    ),
+    Command::new(
+        Spec::new("hscan", -3, Group::Hash, Flags::READONLY)
+            .keys(&[KeySpec::one(1, KeyFlags::READ)])
+            .tips(&["nondeterministic_output"])
+            .docs(
+                "2.8.0",
+                "O(1) for every call. O(N) for a complete iteration, including enough \
+                 command calls for the cursor to return back to 0. N is the number of \
+                 elements inside the collection..",
+                "Incrementally iterate hash fields and associated values",
+            ),
+        hscan,
+    ),
+    Command::new(
+        Spec::new("hrandfield", -2, Group::Hash, Flags::READONLY)
+            .keys(&[KeySpec::one(1, KeyFlags::READ)])
+            .tips(&["nondeterministic_output"])
+            .docs(
+                "6.2.0",
+                "O(N) where N is the number of fields returned",
+                "Get one or multiple random fields from a hash",
+            ),
+        hrandfield,
+    ),
+];
+
+/// The most fields that one request gets with repetition. Redis goes on until its memory is used up.
+const REPEATED_MAX: u64 = 1 << 24;
+
+type Pair<'a> = (Item<'a>, Item<'a>);
+
+fn hgetall(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let hash = ctx.txn.read::<Hash>(ctx.args.get(1))?;
+    ctx.reply.map(hash.map_or(0, Hash::len));
+    for (field, value) in hash.into_iter().flat_map(Hash::iter) {
+        bulk(ctx.reply, field);
+        bulk(ctx.reply, value);
+    }
+    Ok(())
+}
+
+fn hkeys(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let hash = ctx.txn.read::<Hash>(ctx.args.get(1))?;
+    ctx.reply.array(hash.map_or(0, Hash::len));
+    for (field, _) in hash.into_iter().flat_map(Hash::iter) {
+        bulk(ctx.reply, field);
+    }
+    Ok(())
+}
+
+fn hvals(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let hash = ctx.txn.read::<Hash>(ctx.args.get(1))?;
+    ctx.reply.array(hash.map_or(0, Hash::len));
+    for (_, value) in hash.into_iter().flat_map(Hash::iter) {
+        bulk(ctx.reply, value);
+    }
+    Ok(())
+}
+
+fn hscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let cursor = parse_cursor(ctx.arg(2)).ok_or(Error::InvalidCursor)?;
+    let (mut found, mut next): (Vec<StrBuf>, u64) = (Vec::new(), 0);
+    if let Some(hash) = ctx.txn.read::<Hash>(ctx.args.get(1))? {
+        let options = ScanOptions::parse_within_hash(ctx.args.skip(3))?;
+        let mut text = itoa::Buffer::new();
+        next = hash.scan(cursor, options.count, |field, value| {
+            let field = field.bytes(&mut text);
+            if options.lets_through(field) {
+                found.push(StrBuf::from_slice(field));
+                if !options.no_values {
+                    found.push(StrBuf::from_slice(value.bytes(&mut text)));
+                }
+            }
+        });
+    }
+    ctx.reply.array(2);
+    ctx.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    ctx.reply.array(found.len());
+    found.iter().for_each(|bytes| ctx.reply.bulk(bytes));
+    Ok(())
+}
+
+fn hrandfield(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    const TOO_NEGATIVE: Error = Error::text(
+        "ERR value is out of range, value must between -9223372036854775807 and \
+         9223372036854775807",
+    );
+    const OUT_OF_RANGE: Error = Error::text("ERR value is out of range");
+    if ctx.args.len() == 2 {
+        return random_one(ctx);
+    }
+    let count = ctx.int(2)?;
+    if count == i64::MIN {
+        return Err(TOO_NEGATIVE);
+    }
+    let with_values = match ctx.args.try_get(3) {
+        None => false,
+        Some(word) if ctx.args.len() == 4 && word.eq_ignore_ascii_case(b"withvalues") => true,
+        Some(_) => return Err(Error::Syntax),
+    };
+    // Twice as many have to be countable.
+    if with_values && count.unsigned_abs() > i64::MAX as u64 / 2 {
+        return Err(OUT_OF_RANGE);
+    }
+    let Some(hash) = ctx.txn.read::<Hash>(ctx.args.get(1))? else {
+        ctx.reply.array(0);
+        return Ok(());
+    };
+    if count < 0 && count.unsigned_abs() > REPEATED_MAX {
+        return Err(OUT_OF_RANGE);
+    }
+    let rng = &mut *ctx.rng;
+    if count < 0 {
+        let pairs = random_repeated(hash, count.unsigned_abs() as usize, rng);
+        reply_pairs(ctx.reply, with_values, pairs.into_iter());
+    } else if count as usize >= hash.len() {
+        reply_pairs(ctx.reply, with_values, hash.iter());
+    } else {
+        let pairs = random_distinct(hash, count as usize, rng);
+        reply_pairs(ctx.reply, with_values, pairs.into_iter());
+    }
+    Ok(())
+}
+
+fn random_one(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    match ctx.txn.read::<Hash>(ctx.args.get(1))? {
+        None => ctx.reply.null(),
+        Some(hash) => {
+            let (field, _) = hash.at(ctx.rng.usize(..hash.len()));
+            bulk(ctx.reply, field);
+        }
+    }
+    Ok(())
+}
+
+fn random_repeated<'a>(hash: &'a Hash, count: usize, rng: &mut fastrand::Rng) -> Vec<Pair<'a>> {
+    let len = hash.len();
+    if hash.is_small() {
+        // To reach one means to walk there: walk once.
+        let all: Vec<Pair<'_>> = hash.iter().collect();
+        return (0..count).map(|_| all[rng.usize(..len)]).collect();
+    }
+    (0..count).map(|_| hash.at(rng.usize(..len))).collect()
+}
+
+/// So many different fields, fewer than there are.
+fn random_distinct<'a>(hash: &'a Hash, count: usize, rng: &mut fastrand::Rng) -> Vec<Pair<'a>> {
+    let len = hash.len();
+    let mut chosen = Vec::with_capacity(count);
+    if hash.is_small() || count > len / 4 {
+        // A walk, in which each of what is left has the same chance to be among those that are still wanted.
+        for (at, pair) in hash.iter().enumerate() {
+            if rng.usize(..len - at) < count - chosen.len() {
+                chosen.push(pair);
+            }
+        }
+    } else {
+        let mut seen = HashSet::with_capacity(count);
+        while chosen.len() < count {
+            let at = rng.usize(..len);
+            if seen.insert(at) {
+                chosen.push(hash.at(at));
+            }
+        }
+    }
+    chosen
+}
+
+/// Answers with fields, or with fields and values: in RESP3 in pairs.
+fn reply_pairs<'a>(
+    reply: &mut dyn Reply,
+    with_values: bool,
+    pairs: impl ExactSizeIterator<Item = Pair<'a>>,
+) {
+    let nested = with_values && reply.protocol() == Protocol::Resp3;
+    let len = if with_values && !nested {
+        2 * pairs.len()
+    } else {
+        pairs.len()
+    };
+    reply.array(len);
+    for (field, value) in pairs {
+        if nested {
+            reply.array(2);
+        }
+        bulk(reply, field);
+        if with_values {
+            bulk(reply, value);
+        }
+    }
+}
+
+#[inline]
+fn bulk(reply: &mut dyn Reply, item: Item<'_>) {
+    match item {
+        Item::Bytes(bytes) => reply.bulk(bytes),
+        Item::Int(number) => reply.bulk_int(number),
+    }
+}
