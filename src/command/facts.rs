@@ -2,6 +2,7 @@
 
 use super::oracle::common::redis::RedisServer;
 use super::oracle::common::resp::Reply;
+use super::oracle::is_in_redis;
 use super::spec::{Begin, Find, KeySpec, Spec};
 use super::{Command, Handler, families};
 use std::collections::BTreeMap;
@@ -12,7 +13,8 @@ fn declarations_are_those_of_redis() {
     let mut client = server.client();
     client.call(&["HELLO", "3"]);
     let mut compared = 0;
-    for command in families() {
+    let known = || families().filter(|command| is_in_redis(&command.spec));
+    for command in known() {
         let name = command.spec.name;
         let info = client.call(&["COMMAND", "INFO", name]).reply;
         let docs = client.call(&["COMMAND", "DOCS", name]).reply;
@@ -22,8 +24,8 @@ fn declarations_are_those_of_redis() {
         let docs = fields(&docs).remove(name).expect("redis documents it");
         compared += compare(command, &infos[0], &docs);
     }
-    let subcommands: usize = families().map(|command| command.subcommands.len()).sum();
-    assert_eq!(compared, families().count() + subcommands);
+    let subcommands: usize = known().map(|command| command.subcommands.len()).sum();
+    assert_eq!(compared, known().count() + subcommands);
     println!("compared: {compared} declarations");
 }
 
