@@ -120,7 +120,9 @@ fn hscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     ctx.reply.array(2);
     ctx.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
     ctx.reply.array(found.len());
-    found.iter().for_each(|bytes| ctx.reply.bulk(bytes));
+    for bytes in &found {
+        ctx.reply.bulk(bytes);
+    }
     Ok(())
 }
 

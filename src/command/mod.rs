@@ -25,6 +25,8 @@ mod facts;
 mod geo;
 mod hash;
 mod hash_expire;
+#[cfg(test)]
+mod hash_expire_tests;
 mod hash_walk;
 mod hll;
 mod keys;

@@ -44,14 +44,19 @@ impl Harness {
 
     /// Admits and runs a request; its changes stay. Returns the reply's bytes.
     pub fn run<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Vec<u8> {
-        self.run_at(args, clock::unix_ms(), false)
+        self.run_at(args, clock::unix_ms())
+    }
+
+    /// Runs a request at a time of its own.
+    pub fn run_at<A: AsRef<[u8]>>(&mut self, args: &[A], now_ms: i64) -> Vec<u8> {
+        self.run_or_roll_back(args, now_ms, false)
     }
 
     /// Runs a request and takes it back; nothing may be left of it.
     pub fn run_and_roll_back<A: AsRef<[u8]>>(&mut self, args: &[A]) {
         let now_ms = clock::unix_ms();
         let before = snapshot(&self.keyspace, now_ms);
-        self.run_at(args, now_ms, true);
+        self.run_or_roll_back(args, now_ms, true);
         let after = snapshot(&self.keyspace, now_ms);
         assert!(before == after, "{before:?}\nbecame\n{after:?}");
         let (before, after) = (layouts(&before), layouts(&after));
@@ -60,7 +65,10 @@ impl Harness {
 
     /// Checks that a recovery would find what is here.
     pub fn check_mirror(&self) {
-        let now_ms = clock::unix_ms();
+        self.check_mirror_at(clock::unix_ms());
+    }
+
+    pub fn check_mirror_at(&self, now_ms: i64) {
         let here = snapshot(&self.keyspace, now_ms);
         let there = snapshot(&self.mirror, now_ms);
         assert!(here == there, "{here:?}\nwould be read back as\n{there:?}");
@@ -68,11 +76,20 @@ impl Harness {
 
     /// Runs words that are separated by blanks.
     pub fn line(&mut self, line: &str) -> String {
-        let args: Vec<&str> = line.split(' ').collect();
-        String::from_utf8_lossy(&self.run(&args)).into_owned()
+        self.line_at(line, clock::unix_ms())
     }
 
-    fn run_at<A: AsRef<[u8]>>(&mut self, args: &[A], now_ms: i64, roll_back: bool) -> Vec<u8> {
+    pub fn line_at(&mut self, line: &str, now_ms: i64) -> String {
+        let args: Vec<&str> = line.split(' ').collect();
+        String::from_utf8_lossy(&self.run_at(&args, now_ms)).into_owned()
+    }
+
+    fn run_or_roll_back<A: AsRef<[u8]>>(
+        &mut self,
+        args: &[A],
+        now_ms: i64,
+        roll_back: bool,
+    ) -> Vec<u8> {
         let slices: Vec<&[u8]> = args.iter().map(AsRef::as_ref).collect();
         let args = Args::from_slices(&slices);
         let mut out = Vec::new();

@@ -308,6 +308,15 @@ impl<'a, E> Iterator for Iter<'a, E> {
 
 impl<E> ExactSizeIterator for Iter<'_, E> {}
 
+impl<'a, E: Keyed> IntoIterator for &'a Dense<E> {
+    type Item = &'a E;
+    type IntoIter = Iter<'a, E>;
+
+    fn into_iter(self) -> Iter<'a, E> {
+        self.iter()
+    }
+}
+
 impl<E: Keyed + PartialEq> PartialEq for Dense<E> {
     /// By content: the order does not matter.
     fn eq(&self, other: &Self) -> bool {

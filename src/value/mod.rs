@@ -20,7 +20,7 @@ mod stream;
 mod string;
 mod zset;
 
-pub use hash::{Hash, HashSet, Removed as HashRemoved};
+pub use hash::{Hash, HashSet, Removed as HashRemoved, Times as HashTimes};
 pub use limits::Limits;
 pub use list::{End, List, Side, Undo as ListUndo};
 pub use listpack::{Item, Listpack};

@@ -9,7 +9,7 @@ use super::super::effects::Notify;
 use super::super::stored::Stored;
 use super::super::txn::Txn;
 use super::{Collection, Edit, variant};
-use crate::value::{Hash, HashRemoved, HashSet, Limits, Listpack, Member};
+use crate::value::{Hash, HashRemoved, HashSet, HashTimes, Limits, Listpack, Member};
 
 /// What an element's record is about.
 const VALUE: u8 = 0;
@@ -81,18 +81,6 @@ impl Edit<'_, Hash> {
         old.is_some()
     }
 
-    /// Removes the fields that have ended. Returns how many there were.
-    fn remove_due(&mut self) -> u64 {
-        let now_ms = self.now_ms();
-        let mut removed = 0;
-        while let Some(field) = self.value.times().and_then(|times| times.due(now_ms)) {
-            let field = Member::new(field);
-            self.remove(field.bytes());
-            removed += 1;
-        }
-        removed
-    }
-
     /// Makes `record_key` that of a field's value or expiry.
     #[inline]
     fn element_of(&mut self, part: u8, field: &[u8]) {
@@ -110,7 +98,15 @@ impl Txn<'_> {
         let place = self.place(key);
         let (entry, _) = self.entry_and_buffers(place.db, slot);
         let accessed_s = entry.accessed_s;
-        let edited = self.edit_at::<Hash, _>(key, place, slot, false, |hash| hash.remove_due());
+        let edited = self.edit_at::<Hash, _>(key, place, slot, false, |hash| {
+            let (now_ms, mut removed) = (hash.now_ms(), 0);
+            while let Some(field) = hash.times().and_then(|times| times.due(now_ms)) {
+                let field = Member::new(field);
+                hash.remove(field.bytes());
+                removed += 1;
+            }
+            removed
+        });
         let Ok((removed, is_over)) = edited else {
             unreachable!("only hashes have fields that end");
         };
@@ -164,12 +160,12 @@ impl Stored for Hash {
             element.extend_from_slice(field);
             put(&element, value);
         };
-        for (field, value) in self.iter() {
+        for (field, value) in self {
             let mut texts = [itoa::Buffer::new(), itoa::Buffer::new()];
             let [field_text, value_text] = &mut texts;
             named(VALUE, field.bytes(field_text), value.bytes(value_text));
         }
-        for (field, at_ms) in self.times().into_iter().flat_map(|times| times.iter()) {
+        for (field, at_ms) in self.times().into_iter().flat_map(HashTimes::iter) {
             named(EXPIRY, field, &at_ms.to_le_bytes());
         }
     }

@@ -422,6 +422,15 @@ fn text_of(item: Item<'_>) -> StrBuf {
     StrBuf::from_slice(item.bytes(&mut itoa::Buffer::new()))
 }
 
+impl<'a> IntoIterator for &'a Hash {
+    type Item = (Item<'a>, Item<'a>);
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
 impl Default for Hash {
     fn default() -> Self {
         Self(Form::Plain(Fields::Compact(Listpack::new())))

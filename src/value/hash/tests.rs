@@ -122,10 +122,14 @@ proptest! {
     #[test]
     fn what_is_undone_was_never_there(before in steps(20), undone in steps(20)) {
         let mut hash = Hash::default();
-        before.iter().for_each(|step| run(&mut hash, step, &mut Vec::new()));
+        for step in &before {
+            run(&mut hash, step, &mut Vec::new());
+        }
         let (kept, bytes) = (seen(&hash), hash.listpack().map(|pack| pack.bytes().to_vec()));
         let mut undo = Vec::new();
-        undone.iter().for_each(|step| run(&mut hash, step, &mut undo));
+        for step in &undone {
+            run(&mut hash, step, &mut undo);
+        }
         while let Some(change) = undo.pop() {
             take_back(&mut hash, change);
         }

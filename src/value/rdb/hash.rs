@@ -17,7 +17,7 @@ use super::Reader;
 use super::code::{put_bytes, put_len, put_string};
 use super::ziplist;
 use crate::value::listpack::{Item, Listpack};
-use crate::value::{Hash, HashSet, Limits, StrBuf};
+use crate::value::{Hash, HashSet, HashTimes, Limits, StrBuf};
 use std::collections::BTreeSet;
 
 const PLAIN: u8 = 4;
@@ -31,7 +31,7 @@ const LISTPACK_TIMED: u8 = 25;
 const AT_MS_END: u64 = 1 << 46;
 
 pub fn put(out: &mut Vec<u8>, hash: &Hash) {
-    let first_ms = hash.times().and_then(|times| times.first());
+    let first_ms = hash.times().and_then(HashTimes::first);
     match (hash.listpack(), first_ms) {
         (Some(pack), None) => {
             out.push(LISTPACK);
@@ -45,7 +45,7 @@ pub fn put(out: &mut Vec<u8>, hash: &Hash) {
         (None, None) => {
             out.push(PLAIN);
             put_len(out, hash.len());
-            for (field, value) in hash.iter() {
+            for (field, value) in hash {
                 put_item(out, field);
                 put_item(out, value);
             }
@@ -54,7 +54,7 @@ pub fn put(out: &mut Vec<u8>, hash: &Hash) {
             out.push(PLAIN_TIMED);
             out.extend_from_slice(&first_ms.to_le_bytes());
             put_len(out, hash.len());
-            for (field, value) in hash.iter() {
+            for (field, value) in hash {
                 let at_ms = hash.expiry(field.bytes(&mut itoa::Buffer::new()));
                 put_len(
                     out,
