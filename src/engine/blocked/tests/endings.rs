@@ -81,9 +81,15 @@ fn who_leaves_waits_no_more() {
 #[test]
 fn a_busy_destination_holds_up_those_behind_until_it_is_free() {
     let mut room = Room::new(3, 2);
-    room.wait(0, "carry from to 0");
-    let lock = room.lock(b"to");
+    let keyspace = room.server.shared.keyspace;
+    let fingerprint = |key: &str| keyspace.fingerprint(0, key.as_bytes());
+    // Locks are taken in ascending order: who waits for this destination does not hold the source.
+    let names = (0..).map(|number| format!("to{number}"));
+    let mut below = names.filter(|to| fingerprint(to) < fingerprint("from"));
+    let to = below.next().expect("half of all names are below");
+    room.wait(0, &format!("carry from {to} 0"));
     room.wait(1, "take from 0");
+    let lock = room.lock(to.as_bytes());
     for _ in 0..2 {
         room.ask(2, "set from 1");
         room.settle();
@@ -92,7 +98,7 @@ fn a_busy_destination_holds_up_those_behind_until_it_is_free() {
     room.unlock(lock);
     room.settle();
     assert_eq!(room.got(0), ["$1\r\n1\r\n"]);
-    assert_eq!(room.ask(2, "get to"), "$1\r\n1\r\n");
+    assert_eq!(room.ask(2, &format!("get {to}")), "$1\r\n1\r\n");
     assert_eq!(room.blocked_clients(), 1);
     room.ask(2, "set from 2");
     room.settle();
@@ -103,7 +109,8 @@ fn a_busy_destination_holds_up_those_behind_until_it_is_free() {
 fn who_gives_up_while_the_destination_is_busy_lets_the_next_one_go() {
     for give_up in ["timeout", "unblock", "leave"] {
         let mut room = Room::new(3, 2);
-        room.wait(0, "carry from to 0.005");
+        let timeout = if give_up == "timeout" { "0.1" } else { "0" };
+        room.wait(0, &format!("carry from to {timeout}"));
         let lock = room.lock(b"to");
         room.wait(1, "take from other 0");
         room.ask(2, "set from 1");
@@ -111,7 +118,7 @@ fn who_gives_up_while_the_destination_is_busy_lets_the_next_one_go() {
         assert!(room.got(1).is_empty(), "{give_up}");
         match give_up {
             "timeout" => {
-                std::thread::sleep(Duration::from_millis(6));
+                std::thread::sleep(Duration::from_millis(101));
                 room.end_due();
                 assert_eq!(room.got(0), [NULL_ARRAY]);
             }
