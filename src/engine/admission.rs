@@ -40,8 +40,9 @@ impl Grants {
 
 /// What parked work waits for.
 pub enum Wait {
-    /// The shared side of the gate, then these locks.
-    Gate(GateTicket, Footprint),
+    /// The shared side of the gate, then locks. Which ones is told when the gate is passed: until then databases may
+    /// change places.
+    Gate(GateTicket),
     Locks(GateHold, Ticket),
     /// The gate for itself.
     Alone(GateTicket),
@@ -101,7 +102,7 @@ impl Gatekeeper {
         }
         match self.shared.gate.wait(self.waiter(token)) {
             GateAcquire::Granted(hold) => self.lock(Some(hold), footprint, token),
-            GateAcquire::Queued(ticket) => Err(Wait::Gate(ticket, footprint)),
+            GateAcquire::Queued(ticket) => Err(Wait::Gate(ticket)),
         }
     }
 
@@ -116,12 +117,17 @@ impl Gatekeeper {
         }
     }
 
-    /// Goes on after a wake-up.
-    pub fn advance(self, wait: Wait, token: Token) -> Result<Grants, Wait> {
+    /// Goes on after a wake-up. `footprint` tells what to lock behind the gate.
+    pub fn advance(
+        self,
+        wait: Wait,
+        token: Token,
+        footprint: impl FnOnce() -> Footprint,
+    ) -> Result<Grants, Wait> {
         match wait {
-            Wait::Gate(ticket, footprint) => match self.shared.gate.claim(ticket) {
-                Ok(hold) => self.lock(Some(hold), footprint, token),
-                Err(ticket) => Err(Wait::Gate(ticket, footprint)),
+            Wait::Gate(ticket) => match self.shared.gate.claim(ticket) {
+                Ok(hold) => self.lock(Some(hold), footprint(), token),
+                Err(ticket) => Err(Wait::Gate(ticket)),
             },
             Wait::Alone(ticket) => match self.shared.gate.claim(ticket) {
                 Ok(hold) => Ok(Grants {
@@ -143,7 +149,7 @@ impl Gatekeeper {
     /// Gives up waiting.
     pub fn cancel(self, wait: Wait) {
         match wait {
-            Wait::Gate(ticket, _) | Wait::Alone(ticket) => {
+            Wait::Gate(ticket) | Wait::Alone(ticket) => {
                 self.shared.gate.cancel(ticket);
             }
             Wait::Locks(hold, ticket) => {

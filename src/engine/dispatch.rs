@@ -94,6 +94,32 @@ impl Worker {
         self.note_duration(entry, client, args, took);
     }
 
+    /// Counts a command that was parked before it ran. One that has been parked again is counted later.
+    pub(super) fn note_resumed(
+        &mut self,
+        flow: Flow,
+        entry: &Entry,
+        client: &Client,
+        args: &Args<'_>,
+    ) {
+        if flow != Flow::Parked {
+            self.note_executed(entry, client, args);
+        }
+    }
+
+    /// Runs a command that CLIENT PAUSE has held back.
+    pub(super) fn execute_paused(
+        &mut self,
+        entry: &'static Entry,
+        client: &mut Client,
+        args: &OwnedArgs,
+        out: &mut Vec<u8>,
+    ) -> Flow {
+        let flow = self.execute(entry, client, args.as_args(), out);
+        self.note_resumed(flow, entry, client, &args.as_args());
+        flow
+    }
+
     /// Counts a command that ran for so long, and keeps it in the slow log if that was long.
     pub(super) fn note_duration(
         &mut self,

@@ -18,6 +18,8 @@ pub enum Message {
     Unblock { client: u64, with_error: bool },
     /// A line for the monitors of this shard.
     Monitor(Arc<[u8]>),
+    /// A script has become slow: who waits for what it holds is to be told.
+    Busy,
     /// Clients may go on after CLIENT PAUSE.
     Unpause,
     /// Stop accepting, finish what runs, end.

@@ -3,11 +3,11 @@
 //! EXEC locks the keys of all queued commands at once and commits them as one write batch. A command that fails does not
 //! undo the others (<https://redis.io/docs/latest/develop/interact/transactions/>).
 
-use super::admission::{self, Grants};
+use super::admission::{self, Grants, Wait};
 use super::client::{Client, ClientFlags};
 use super::registry::{EngineCtx, Entry, Run};
 use super::script_run;
-use super::work::Kind;
+use super::work::{Kind, Token};
 use super::worker::{Flow, Worker};
 use crate::base::number::parse_i64;
 use crate::command::{Command, Error, Flags, Group, KeyFlags, KeySpec, Spec};
@@ -246,6 +246,35 @@ impl Worker {
         self.keeper.release(grants);
         if let Some(exec) = self.shared.registry.get(b"exec") {
             self.feed_monitors(exec, client, &Args::from_slices(&[b"exec"]));
+        }
+        flow
+    }
+
+    /// Goes on waiting for the locks of a parked EXEC.
+    pub(super) fn advance_exec(
+        &self,
+        wait: Wait,
+        token: Token,
+        client: &Client,
+        commands: &[Queued],
+    ) -> Result<Grants, Wait> {
+        self.keeper.advance(wait, token, || {
+            // One that needs the keyspace for itself does not wait for locks.
+            self.exec_footprint(client.db, commands).unwrap_or_default()
+        })
+    }
+
+    /// Runs what was queued, after EXEC has waited for its locks.
+    pub(super) fn exec_resumed(
+        &mut self,
+        grants: Grants,
+        client: &mut Client,
+        commands: &[Queued],
+        out: &mut Vec<u8>,
+    ) -> Flow {
+        let flow = self.exec_granted(grants, client, commands, out);
+        if let Some(exec) = self.shared.registry.get(b"exec") {
+            self.note_resumed(flow, exec, client, &Args::from_slices(&[b"exec"]));
         }
         flow
     }

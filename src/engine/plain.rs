@@ -1,10 +1,10 @@
 //! Data commands on their way through admission, handler and commit.
 
 use super::Client;
-use super::admission::{self, Grants};
+use super::admission::{self, Grants, Wait};
 use super::commit::{PANICKED, refusal};
 use super::registry::Entry;
-use super::work::Kind;
+use super::work::{Kind, Token};
 use super::worker::{Flow, Worker};
 use crate::base::clock;
 use crate::command::{Access, Ctx, Error, Flags, Handler, Waiting, Wish};
@@ -122,6 +122,23 @@ impl Worker {
         }
     }
 
+    /// Goes on waiting for the locks of a parked data command.
+    pub(super) fn advance_plain(
+        &self,
+        wait: Wait,
+        token: Token,
+        entry: &Entry,
+        client: &Client,
+        args: &OwnedArgs,
+    ) -> Result<Grants, Wait> {
+        self.keeper.advance(wait, token, || {
+            let keyspace = self.shared.keyspace;
+            let footprint = admission::footprint(keyspace, client.db, entry.spec, &args.as_args());
+            // Where the keys cannot be told, the handler finds the fault and names it.
+            footprint.unwrap_or_default()
+        })
+    }
+
     /// Goes on with a parked data command.
     pub(super) fn plain_granted(
         &mut self,
@@ -136,6 +153,7 @@ impl Worker {
         };
         let flow = self.run_granted(entry, handler, &mut grants, client, args.as_args(), out);
         self.keeper.release(grants);
+        self.note_resumed(flow, entry, client, &args.as_args());
         flow
     }
 

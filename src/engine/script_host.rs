@@ -209,7 +209,6 @@ impl ScriptHost<'_> {
                 let Some(hold) = self.frame.grants.gate.take() else {
                     unreachable!("kept above");
                 };
-                self.worker.stats().lock_waits.add(1);
                 self.frame.wait = Some(Wait::Locks(hold, ticket));
                 Ok(Called::WaitForLock)
             }

@@ -9,6 +9,7 @@
 //!   clock and random seed are kept, and what the script logs waits for the commit.
 //! - A script without KEYS takes the whole keyspace when it first touches it.
 
+use super::Message;
 use super::admission::{Grants, Wait};
 use super::client::Client;
 use super::registry::Entry;
@@ -301,13 +302,20 @@ impl Worker {
         token: Token,
         mut work: Box<ScriptWork>,
         client: &mut Client,
-        since_us: u64,
+        mut since_us: u64,
         out: &mut Vec<u8>,
     ) -> Flow {
-        self.failed = false;
         if let Some(wait) = work.frame.wait.take() {
-            match self.keeper.advance(wait, token) {
-                Ok(grants) => work.frame.grants = grants,
+            let request = work.args.as_args();
+            let footprint = || {
+                let keys = parts(&request).map(|parts| parts.keys).unwrap_or_default();
+                self.script_footprint(&work.frame, &keys)
+            };
+            match self.keeper.advance(wait, token, footprint) {
+                Ok(grants) => {
+                    self.note_waited(since_us);
+                    work.frame.grants = grants;
+                }
                 Err(wait) => work.frame.wait = Some(wait),
             }
         }
@@ -333,8 +341,9 @@ impl Worker {
                 return Flow::Done;
             }
             work.buffers = self.buffers.take();
-            if matches!(stand, Stand::Runnable) {
-                self.runnable.push(token);
+            match stand {
+                Stand::Runnable => self.runnable.push(token),
+                Stand::Waits | Stand::Over => since_us = clock::monotonic_us(),
             }
         }
         self.put_back(token, client, since_us, Kind::Script(work))
@@ -526,23 +535,7 @@ impl Worker {
         let admitted = if frame.wants_all {
             self.keeper.admit_alone(frame.token)
         } else if frame.declares_keys {
-            let keyspace = self.shared.keyspace;
-            let db = keyspace.physical(frame.first_db);
-            let mode = if frame.read_only {
-                Mode::Shared
-            } else {
-                Mode::Exclusive
-            };
-            let declared: Footprint = parts
-                .keys
-                .iter()
-                .map(|key| (keyspace.fingerprint(db, key), mode))
-                .collect();
-            let footprint = if frame.extra.is_empty() {
-                declared
-            } else {
-                declared.union(&frame.extra)
-            };
+            let footprint = self.script_footprint(frame, &parts.keys);
             self.keeper.admit(footprint, frame.token)
         } else {
             return true;
@@ -553,10 +546,27 @@ impl Worker {
                 true
             }
             Err(wait) => {
-                self.stats().lock_waits.add(1);
                 frame.wait = Some(wait);
                 false
             }
+        }
+    }
+
+    /// What a run locks before it starts.
+    fn script_footprint(&self, frame: &Frame, keys: &[&[u8]]) -> Footprint {
+        let keyspace = self.shared.keyspace;
+        let db = keyspace.physical(frame.first_db);
+        let mode = if frame.read_only {
+            Mode::Shared
+        } else {
+            Mode::Exclusive
+        };
+        let declared = keys.iter().map(|key| (keyspace.fingerprint(db, key), mode));
+        let declared: Footprint = declared.collect();
+        if frame.extra.is_empty() {
+            declared
+        } else {
+            declared.union(&frame.extra)
         }
     }
 
@@ -640,6 +650,7 @@ impl Worker {
                 frame.busy = Some(busy);
             }
             let sha = &running.sha;
+            self.shared.tell_all(|| Message::Busy);
             tracing::warn!(%sha, client = frame.client, "a script is slow: clients that wait for its keys get BUSY");
         }
         None

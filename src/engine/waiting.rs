@@ -114,8 +114,9 @@ impl Worker {
         std::mem::take(&mut self.runnable)
     }
 
+    /// Whether there is something to do in another pass at once.
     pub fn has_runnable(&self) -> bool {
-        !self.runnable.is_empty()
+        !self.runnable.is_empty() || self.busy_check
     }
 
     /// Whether a script is in the middle of its run.

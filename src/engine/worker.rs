@@ -59,6 +59,8 @@ pub struct Worker {
     pub(super) sync_asked: bool,
     /// When the last command ended, or the pass began: the start of the next command.
     pub(super) clock: Instant,
+    /// A script has become slow, or something was parked while one is: perhaps somebody is to be told that it is busy.
+    pub(super) busy_check: bool,
     /// Where the active expiry goes on.
     expire_cursor: usize,
 }
@@ -88,6 +90,7 @@ impl Worker {
             in_exec: false,
             sync_asked: false,
             clock: Instant::now(),
+            busy_check: false,
             expire_cursor: 0,
         };
         worker.read_settings();
@@ -130,6 +133,13 @@ impl Worker {
         }
     }
 
+    /// Counts a wait for gate or locks that is over.
+    pub(super) fn note_waited(&self, since_us: u64) {
+        let waited_us = clock::monotonic_us().saturating_sub(since_us);
+        self.stats().lock_waits.add(1);
+        self.stats().lock_wait_ns.add(waited_us * 1000);
+    }
+
     /// The counters of this shard.
     pub(super) fn stats(&self) -> &'static ShardStats {
         self.shared.observer.shard(self.shard as usize)
@@ -152,22 +162,34 @@ impl Worker {
         );
         client.parked = None;
         let mark = out.len();
+        self.clock = Instant::now();
+        self.failed = false;
         let flow = match kind {
-            Kind::Plain { entry, args, wait } => match self.keeper.advance(wait, token) {
-                Ok(grants) => self.plain_granted(entry, grants, client, &args, out),
-                Err(wait) => {
-                    let kind = Kind::Plain { entry, args, wait };
-                    return self.put_back(token, client, since_us, kind);
+            Kind::Plain { entry, args, wait } => {
+                match self.advance_plain(wait, token, entry, client, &args) {
+                    Ok(grants) => {
+                        self.note_waited(since_us);
+                        self.plain_granted(entry, grants, client, &args, out)
+                    }
+                    Err(wait) => {
+                        let kind = Kind::Plain { entry, args, wait };
+                        return self.put_back(token, client, since_us, kind);
+                    }
                 }
-            },
-            Kind::Exec { commands, wait } => match self.keeper.advance(wait, token) {
-                Ok(grants) => self.exec_granted(grants, client, &commands, out),
-                Err(wait) => {
-                    let kind = Kind::Exec { commands, wait };
-                    return self.put_back(token, client, since_us, kind);
+            }
+            Kind::Exec { commands, wait } => {
+                match self.advance_exec(wait, token, client, &commands) {
+                    Ok(grants) => {
+                        self.note_waited(since_us);
+                        self.exec_resumed(grants, client, &commands, out)
+                    }
+                    Err(wait) => {
+                        let kind = Kind::Exec { commands, wait };
+                        return self.put_back(token, client, since_us, kind);
+                    }
                 }
-            },
-            Kind::Paused { entry, args } => self.execute(entry, client, args.as_args(), out),
+            }
+            Kind::Paused { entry, args } => self.execute_paused(entry, client, &args, out),
             Kind::Timer(timer) => self.timer_over(timer, client, out),
             Kind::Script(work) => self.script_resume(token, work, client, since_us, out),
             Kind::Blocked(blocked) => self.blocked_resume(token, blocked, client, since_us, out),
@@ -214,9 +236,14 @@ impl Worker {
         }
     }
 
-    /// Ends the waits of clients that wait for what a slow script holds. Returns their tokens with the connections.
-    pub fn busy_waiters(&self) -> Vec<(Token, u64)> {
-        if !self.shared.running.any_busy() {
+    /// Has [`busy_waiters`](Self::busy_waiters) look at everything: a script has become slow.
+    pub fn look_for_busy(&mut self) {
+        self.busy_check = true;
+    }
+
+    /// Clients that wait for what a slow script holds: the tokens of their work, with the connections.
+    pub fn busy_waiters(&mut self) -> Vec<(Token, u64)> {
+        if !std::mem::take(&mut self.busy_check) || !self.shared.running.any_busy() {
             return Vec::new();
         }
         let busy = self
@@ -239,6 +266,7 @@ impl Worker {
             since_us,
             kind,
         };
+        self.busy_check |= self.shared.running.any_busy();
         self.works.park(token, work);
         client.parked = Some(token);
         Flow::Parked

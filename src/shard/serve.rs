@@ -111,8 +111,19 @@ impl Shard {
         for token in self.worker.due() {
             self.resume(net, token);
         }
+        self.answer_busy(net);
         self.end_pass(net);
         Ok(())
+    }
+
+    /// Answers who waits for what a slow script holds.
+    fn answer_busy(&mut self, net: &mut Net) {
+        for (token, conn) in self.worker.busy_waiters() {
+            let connection = &mut self.connections[conn as usize];
+            let Connection { client, out, .. } = &mut **connection;
+            let flow = self.worker.answer_busy(token, client, out);
+            self.after(net, conn as usize, flow);
+        }
     }
 
     /// Ends the pass: the journal first, then the replies.
@@ -192,6 +203,7 @@ impl Shard {
                     }
                 }
             }
+            Message::Busy => self.worker.look_for_busy(),
             Message::Unpause => {
                 for token in self.worker.paused() {
                     self.resume(net, token);
@@ -292,12 +304,6 @@ impl Shard {
         self.worker.tick();
         self.read_settings();
         self.set_keepalive(net);
-        for (token, conn) in self.worker.busy_waiters() {
-            let connection = &mut self.connections[conn as usize];
-            let Connection { client, out, .. } = &mut **connection;
-            let flow = self.worker.answer_busy(token, client, out);
-            self.after(net, conn as usize, flow);
-        }
         self.check_clients(net);
         if self.worker.shard == 0 {
             self.shared.observer.sample(self.worker.now_ms as u64);

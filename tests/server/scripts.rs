@@ -61,6 +61,15 @@ fn clients_that_wait_for_a_script_learn_that_it_is_busy() {
         &[],
     ));
     assert!(error.starts_with("BUSY "), "{error}");
+    // Who comes later need not wait for anything.
+    let quickest = (0..5).map(|_| {
+        let start = Instant::now();
+        let error = error_text(get(&mut waiting, "busy"));
+        assert!(error.starts_with("BUSY "), "{error}");
+        start.elapsed()
+    });
+    let quickest = quickest.min().expect("some");
+    assert!(quickest < Duration::from_millis(50), "{quickest:?}");
     assert_eq!(other.call(&["SET", "free", "x"]).reply, ok());
     assert_eq!(other.call(&["SCRIPT", "KILL"]).reply, ok());
     error_text(looping.receive().reply);

@@ -140,11 +140,11 @@ impl Worker {
     ) -> Flow {
         let stage = blocked.waiter.state.lock().stage;
         if let Stage::Called(argument) = stage {
+            let waiter = blocked.waiter.clone();
+            let needs = || self.needs(&waiter, argument);
             let admitted = match blocked.wait.take() {
-                Some(wait) => self.keeper.advance(wait, token),
-                None => self
-                    .keeper
-                    .admit(self.needs(&blocked.waiter, argument), token),
+                Some(wait) => self.keeper.advance(wait, token, needs),
+                None => self.keeper.admit(needs(), token),
             };
             match admitted {
                 Ok(mut grants) => {

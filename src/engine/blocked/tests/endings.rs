@@ -1,6 +1,7 @@
 //! Waits that end in another way, and waiters that were called.
 
 use super::{NULL_ARRAY, Room, pair};
+use crate::locks::{Footprint, Mode};
 use std::time::Duration;
 
 #[test]
@@ -218,4 +219,56 @@ fn a_wait_is_counted_as_one_call() {
     let line = calls(&mut room).expect("it was called");
     assert!(line.contains("calls=1,"), "{line}");
     assert!(room.ask(1, "slowlog get").contains("take"));
+}
+
+#[test]
+fn a_wait_for_a_lock_is_timed_and_the_command_is_counted_without_it() {
+    let mut room = Room::new(2, 1);
+    let field = |room: &mut Room, section: &str, name: &str| {
+        let info = room.ask(0, &format!("info {section}"));
+        let line = info.lines().find_map(|line| line.strip_prefix(name));
+        line.map(str::to_owned).unwrap_or_default()
+    };
+    let lock = room.lock(b"k");
+    room.wait(1, "set k v");
+    std::thread::sleep(Duration::from_millis(30));
+    room.unlock(lock);
+    room.settle();
+    assert_eq!(room.got(1), ["+OK\r\n"]);
+    let waited = field(&mut room, "locks", "lock_wait_usec:");
+    let waited_us: u64 = waited.trim().parse().expect("a number");
+    assert!(waited_us >= 30_000, "{waited_us}");
+    assert_eq!(field(&mut room, "locks", "lock_waits:"), "1");
+    let stats = field(&mut room, "commandstats", "cmdstat_set:calls=1,usec=");
+    let ran_us: u64 = stats
+        .split(',')
+        .next()
+        .and_then(|n| n.parse().ok())
+        .expect("a number");
+    assert!(ran_us < 30_000, "{stats}");
+}
+
+#[test]
+fn who_waits_at_the_gate_locks_the_keys_of_the_database_that_it_finds_behind_it() {
+    let mut room = Room::new(3, 1);
+    let shared = room.server.shared;
+    // Somebody works on this key of the database that will be number 0.
+    let fingerprint = shared.keyspace.fingerprint(1, b"k");
+    let other = Footprint::single(fingerprint, Mode::Exclusive);
+    let other = shared.locks.try_acquire(other).expect("a free lock");
+    let inside = room.lock(b"x");
+    room.wait(2, "swapdb 0 1");
+    room.wait(1, "mset k 1 l 2");
+    room.ask(0, "multi");
+    room.ask(0, "append k 3");
+    room.wait(0, "exec");
+    room.unlock(inside);
+    room.settle();
+    assert_eq!(room.got(2), ["+OK\r\n"]);
+    assert!(room.got(1).is_empty(), "the key is locked");
+    assert!(room.got(0).is_empty(), "the key is locked");
+    shared.locks.release(other);
+    room.settle();
+    assert_eq!(room.got(1), ["+OK\r\n"]);
+    assert_eq!(room.got(0).len(), 1);
 }
