@@ -6,6 +6,7 @@ mod server {
     mod crash;
     mod full_disk;
     mod harness;
+    mod hashes;
     mod oracle;
     mod protocol;
     mod rollback;

@@ -320,6 +320,7 @@ impl Worker {
             }
         }
         if work.frame.wait.is_none() {
+            self.note_counts();
             self.buffers = std::mem::take(&mut work.buffers);
             let ScriptWork {
                 entry,
@@ -352,6 +353,7 @@ impl Worker {
     /// Ends a parked script: what it did is taken back before its locks go.
     pub(super) fn script_cancel(&mut self, mut work: Box<ScriptWork>) {
         drop(work.run.take());
+        self.note_counts();
         self.buffers = std::mem::take(&mut work.buffers);
         match work.frame.wait.take() {
             Some(Wait::Locks(hold, ticket)) => {

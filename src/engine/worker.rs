@@ -108,6 +108,7 @@ impl Worker {
     pub fn end_pass(&mut self) -> Result<Option<Sequence>, aidb::Error> {
         let journal = &self.shared.journal;
         self.shared.gate.leave(self.shard);
+        self.note_counts();
         let appended = journal.appended();
         let sync_asked = std::mem::take(&mut self.sync_asked);
         match journal.durability() {
@@ -143,6 +144,16 @@ impl Worker {
     /// The counters of this shard.
     pub(super) fn stats(&self) -> &'static ShardStats {
         self.shared.observer.shard(self.shard as usize)
+    }
+
+    /// Counts what the transactions of the pass have met, those of suspended scripts excepted.
+    pub(super) fn note_counts(&mut self) {
+        let counts = std::mem::take(&mut self.buffers.counts);
+        let stats = self.stats();
+        stats.keyspace_hits.add(counts.hits);
+        stats.keyspace_misses.add(counts.misses);
+        stats.expired_keys.add(counts.expired);
+        stats.expired_fields.add(counts.expired_fields);
     }
 
     /// The connection whose work has this token.

@@ -45,7 +45,7 @@ impl Txn<'_> {
                 table.has_times = has_times;
             }
         }
-        let before = self.expired() + self.expired_fields();
+        let before = self.expired();
         let db = self.db();
         for (key_db, key) in due {
             self.use_db(key_db);
@@ -55,6 +55,57 @@ impl Txn<'_> {
             }
         }
         self.use_db(db);
-        (self.expired() + self.expired_fields() - before) as usize
+        (self.expired() - before) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Absent, Expiry, TxnBuffers};
+    use super::*;
+    use crate::value::{Hash, Str, Value};
+
+    const NOW_MS: i64 = 1_000_000;
+
+    fn expire_all(keyspace: &Keyspace, now_ms: i64) -> usize {
+        let mut buffers = TxnBuffers::default();
+        let mut txn = Txn::new(keyspace, &mut buffers, 0, now_ms);
+        let stripes = 0..keyspace.expire_stripes();
+        let removed = stripes.map(|index| txn.expire_stripe(index, 10)).sum();
+        txn.commit_to_mirror(&Keyspace::new(1));
+        removed
+    }
+
+    #[test]
+    fn what_has_ended_goes_without_being_asked_for() {
+        let keyspace = Keyspace::new(1);
+        let mut buffers = TxnBuffers::default();
+        let mut txn = Txn::new(&keyspace, &mut buffers, 0, NOW_MS);
+        let value = Value::Str(Str::new(b"v"));
+        txn.put(b"string", value.clone(), Expiry::At(NOW_MS + 1));
+        txn.put(b"stays", value, Expiry::Never);
+        for (key, ends_whole) in [(b"whole", true), (b"parts", false)] {
+            let set = txn.edit::<Hash, _>(key, Absent::Create, |hash| {
+                for field in [b"a", b"b"] {
+                    hash.set(field, b"v");
+                }
+                hash.set_expiry(b"a", Some(NOW_MS + 2));
+                if ends_whole {
+                    hash.set_expiry(b"b", Some(NOW_MS + 3));
+                }
+            });
+            assert!(matches!(set, Ok(Some(()))));
+        }
+        txn.commit_to_mirror(&Keyspace::new(1));
+        drop(txn);
+        let keys = || keyspace.size(0).keys;
+        assert_eq!((expire_all(&keyspace, NOW_MS), keys()), (0, 4));
+        assert_eq!((expire_all(&keyspace, NOW_MS + 1), keys()), (1, 3));
+        assert_eq!((expire_all(&keyspace, NOW_MS + 2), keys()), (2, 3));
+        assert_eq!((expire_all(&keyspace, NOW_MS + 3), keys()), (1, 2));
+        // Once nothing can end any more, a walk finds that out, and the next one need not look.
+        assert_eq!(expire_all(&keyspace, NOW_MS + 3), 0);
+        let is_volatile = |index| keyspace.lock_stripe(index).is_volatile();
+        assert!(!(0..keyspace.expire_stripes()).any(is_volatile));
     }
 }

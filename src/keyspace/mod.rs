@@ -34,5 +34,5 @@ pub use effects::{Effect, Effects, Notify};
 pub use load::{LoadError, Loader};
 pub use scan::ScanFilter;
 pub use table::{DATABASES_MAX, DbSize, Key, Keyspace};
-pub use txn::{Expiry, Savepoint, Txn, TxnBuffers};
+pub use txn::{Expiry, Savepoint, Txn, TxnBuffers, TxnCounts};
 pub use watch::WatchFlag;

@@ -30,9 +30,19 @@ pub struct TxnBuffers {
     pub no_touch: bool,
     /// What commits have changed that clients may wait for; the layer above takes it.
     pub readied: Readied,
+    /// What was counted since the layer above took it.
+    pub counts: TxnCounts,
+}
+
+/// What transactions count, also those that are taken back.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TxnCounts {
+    /// Reads that found their key.
     pub hits: u64,
     pub misses: u64,
+    /// Keys that were found expired and removed.
     pub expired: u64,
+    /// Fields of hashes likewise.
     pub expired_fields: u64,
 }
 
@@ -129,11 +139,11 @@ impl<'a> Txn<'a> {
     pub fn get(&mut self, key: &[u8]) -> Option<&Value> {
         let accessed_s = (self.now_ms / 1000) as u32;
         let Some(slot) = self.find(key) else {
-            self.buffers.misses += 1;
+            self.buffers.counts.misses += 1;
             self.notify(Notify::KEY_MISS, "keymiss", key);
             return None;
         };
-        self.buffers.hits += 1;
+        self.buffers.counts.hits += 1;
         let no_touch = self.buffers.no_touch;
         let entry = self.entry_at(key, slot);
         if !no_touch {
@@ -145,11 +155,11 @@ impl<'a> Txn<'a> {
     /// The value of a key for a command that does not use it as a value: counts as a hit or a miss, but not as an access.
     pub fn look(&mut self, key: &[u8]) -> Option<&Value> {
         let Some(bucket) = self.find(key) else {
-            self.buffers.misses += 1;
+            self.buffers.counts.misses += 1;
             self.notify(Notify::KEY_MISS, "keymiss", key);
             return None;
         };
-        self.buffers.hits += 1;
+        self.buffers.counts.hits += 1;
         Some(&self.entry_at(key, bucket).value)
     }
 
@@ -376,14 +386,9 @@ impl<'a> Txn<'a> {
         self.buffers.undo.push(Undo::Swapped { a, b });
     }
 
-    /// Keys that were found expired, and removed, since the counter was last taken.
-    pub fn expired(&self) -> u64 {
-        self.buffers.expired
-    }
-
-    /// Fields of hashes likewise.
-    pub fn expired_fields(&self) -> u64 {
-        self.buffers.expired_fields
+    /// Keys, and fields of hashes, that were found expired and removed since the counts were last taken.
+    pub(super) fn expired(&self) -> u64 {
+        self.buffers.counts.expired + self.buffers.counts.expired_fields
     }
 
     pub fn savepoint(&self) -> Savepoint {
@@ -546,7 +551,7 @@ impl<'a> Txn<'a> {
         let slot = table.entries.slot_of(TableHash::of(hash), key)?;
         let entry = table.entries.get(slot)?;
         if entry.expired(now_ms) {
-            self.buffers.expired += 1;
+            self.buffers.counts.expired += 1;
             self.remove_found(key);
             self.notify(Notify::EXPIRED, "expired", key);
             return None;
@@ -608,7 +613,7 @@ impl<'a> Txn<'a> {
     }
 
     pub(super) fn note_expired_fields(&mut self, fields: u64) {
-        self.buffers.expired_fields += fields;
+        self.buffers.counts.expired_fields += fields;
     }
 
     /// Keeps what undoes a change.

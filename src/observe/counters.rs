@@ -233,6 +233,7 @@ shard_stats! {
         keyspace_hits: "Reads that found their key.",
         keyspace_misses: "Reads that did not.",
         expired_keys: "Keys removed because their time was over.",
+        expired_fields: "Fields of hashes removed because their time was over.",
         evicted_keys: "Keys removed for want of memory.",
         query_buffer_disconnections: "Clients cut off by `client-query-buffer-limit`.",
         output_buffer_disconnections: "Clients cut off by `client-output-buffer-limit`.",

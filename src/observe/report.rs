@@ -27,6 +27,7 @@ impl Observer {
                 )
                 .field("rejected_connections", totals.connections_rejected)
                 .field("expired_keys", totals.expired_keys)
+                .field("expired_subkeys", totals.expired_fields)
                 .field("evicted_keys", totals.evicted_keys)
                 .field("keyspace_hits", totals.keyspace_hits)
                 .field("keyspace_misses", totals.keyspace_misses)

@@ -28,6 +28,8 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::new(
 
 fn info(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let sections: Vec<&[u8]> = ctx.args.iter().skip(1).collect();
+    // What this pass has met so far counts, too.
+    ctx.worker.note_counts();
     let text = text(ctx.worker.shared, Selection::parse(&sections));
     ctx.reply.verbatim("txt", text.as_bytes());
     Ok(Flow::Done)

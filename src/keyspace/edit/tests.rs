@@ -2,7 +2,7 @@
 
 use super::super::{Absent, Keyspace, Txn, TxnBuffers};
 use super::WrongType;
-use crate::value::{Hash, Str, Value};
+use crate::value::{Hash, Str, Value, rdb};
 use proptest::prelude::*;
 
 const KEY: &[u8] = b"key";
@@ -11,6 +11,8 @@ const KEY: &[u8] = b"key";
 enum Step {
     Set(u8, u8),
     Remove(u8),
+    /// Ends a field at a time, or never.
+    End(u8, Option<i64>),
     Expire,
     Delete,
 }
@@ -19,6 +21,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         5 => (0..6_u8, any::<u8>()).prop_map(|(field, value)| Step::Set(field, value)),
         4 => (0..6_u8).prop_map(Step::Remove),
+        2 => (0..6_u8, prop::option::of(1..20_i64)).prop_map(|(field, at_ms)| Step::End(field, at_ms)),
         1 => Just(Step::Expire),
         1 => Just(Step::Delete),
     ];
@@ -38,6 +41,14 @@ fn run(txn: &mut Txn<'_>, steps: &[Step]) {
                     txn.edit::<Hash, _>(KEY, Absent::Leave, |hash| hash.remove(&[*field]));
                 assert!(removed.is_ok());
             }
+            Step::End(field, at_ms) => {
+                let set = txn.edit::<Hash, _>(KEY, Absent::Leave, |hash| {
+                    if hash.get(&[*field]).is_some() {
+                        hash.set_expiry(&[*field], *at_ms);
+                    }
+                });
+                assert!(set.is_ok());
+            }
             Step::Expire => {
                 txn.set_expiry(KEY, Some(i64::MAX));
             }
@@ -53,23 +64,38 @@ fn value(txn: &mut Txn<'_>) -> Option<(Value, Option<i64>)> {
     txn.peek(KEY).cloned().map(|value| (value, expiry))
 }
 
+/// The value's bytes, which tell its order and encoding.
+fn layout(txn: &mut Txn<'_>) -> Option<Vec<u8>> {
+    txn.peek(KEY).map(rdb::dump)
+}
+
 proptest! {
     #[test]
     fn what_is_taken_back_was_never_there(before in steps(), kept in steps(), undone in steps()) {
         let (keyspace, mirror) = (Keyspace::new(1), Keyspace::new(1));
         let mut buffers = TxnBuffers::default();
+        buffers.limits.hash_max_listpack_entries = 4;
         let mut txn = Txn::new(&keyspace, &mut buffers, 0, 0);
         run(&mut txn, &before);
         txn.commit_to_mirror(&mirror);
         let committed = value(&mut txn);
+        let committed_layout = layout(&mut txn);
         run(&mut txn, &kept);
         let halfway = value(&mut txn);
+        let halfway_layout = layout(&mut txn);
         let savepoint = txn.savepoint();
+        drop(txn);
+        // Later, when fields have ended; what that removes comes back, too.
+        let mut txn = Txn::new(&keyspace, &mut buffers, 0, 10);
         run(&mut txn, &undone);
         txn.rollback_to(savepoint);
+        drop(txn);
+        let mut txn = Txn::new(&keyspace, &mut buffers, 0, 0);
         prop_assert_eq!(&value(&mut txn), &halfway);
+        prop_assert_eq!(layout(&mut txn), halfway_layout);
         txn.rollback();
         prop_assert_eq!(&value(&mut txn), &committed);
+        prop_assert_eq!(layout(&mut txn), committed_layout);
         run(&mut txn, &kept);
         prop_assert_eq!(&value(&mut txn), &halfway);
         txn.commit_to_mirror(&mirror);
@@ -78,7 +104,10 @@ proptest! {
         let mut mirrored = Txn::new(&mirror, &mut read, 0, 0);
         let sorted = |value: Option<(Value, Option<i64>)>| value.map(|(value, expiry)| match value {
             Value::Hash(hash) => {
-                let mut fields: Vec<_> = hash.iter().map(|(f, v)| (f.to_vec(), v.to_vec())).collect();
+                let mut fields: Vec<_> = hash
+                    .iter()
+                    .map(|(f, v)| (f.to_vec(), v.to_vec(), hash.expiry(&f.to_vec())))
+                    .collect();
                 fields.sort();
                 (fields, expiry)
             }

@@ -137,7 +137,8 @@ const SECTIONS: &str = "Server Clients Memory Persistence Stats Replication CPU 
     Latencystats Cluster Keyspace Shards Scripting Locks";
 /// Lines of INFO after the requests below.
 const INFO_LINES: &str = "redis_version:7.2.4 connected_clients:1 aof_enabled:1 role:master cluster_enabled:0 \
-    db0:keys=2,expires=1 db3:keys=1,expires=0 errorstat_ERR:count=2 journal_appended:3";
+    db0:keys=2,expires=1 db3:keys=1,expires=0 errorstat_ERR:count=2 journal_appended:3 \
+    keyspace_hits:1 keyspace_misses:1 expired_keys:0 expired_subkeys:0";
 
 #[test]
 fn info_tells_what_happened() {
@@ -148,6 +149,8 @@ fn info_tells_what_happened() {
         "SET b 2 EX 100",
         "SELECT 3",
         "SET c 3",
+        "STRLEN c",
+        "STRLEN none",
         "GET",
         "NOSUCH",
     ] {
