@@ -16,7 +16,7 @@ mod lzf;
 mod member;
 pub mod rdb;
 mod set;
-mod stream;
+pub mod stream;
 mod string;
 mod zset;
 

@@ -191,7 +191,6 @@ impl<T: Collection> Edit<'_, T> {
     }
 
     /// Logs the header again, for a type whose header says more than its type.
-    #[expect(dead_code, reason = "for types that come")]
     fn put_header(&mut self) {
         let record_key = &mut self.buffers.record_key;
         record_key.truncate(self.prefix_len - 1);

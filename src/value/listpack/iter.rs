@@ -1,7 +1,7 @@
 //! Walking over a listpack's entries, from both ends.
 
-use super::entry;
 use super::item::{Item, int_of};
+use super::{Pos, entry};
 
 /// The items between two places of a listpack.
 #[derive(Clone)]
@@ -15,6 +15,12 @@ impl<'a> Iter<'a> {
     #[inline]
     pub(in crate::value) fn new(bytes: &'a [u8], front: usize, back: usize) -> Self {
         Self { bytes, front, back }
+    }
+
+    /// Where the next item is.
+    #[inline]
+    pub fn pos(&self) -> Pos {
+        Pos(self.front)
     }
 
     /// Where the first entry begins that holds these bytes, among every `step`-th one.

@@ -333,6 +333,9 @@ impl Listpack {
     /// Makes `new_len` bytes of room where `old_len` bytes were.
     #[inline]
     fn resize_at(&mut self, at: usize, old_len: usize, new_len: usize) {
+        if old_len == new_len {
+            return;
+        }
         let before = self.bytes.len();
         let after = before - old_len + new_len;
         if after > self.bytes.capacity() {
