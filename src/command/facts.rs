@@ -88,14 +88,14 @@ fn compare_keys(spec: &Spec, theirs: &Reply) {
 fn our_key(key: &KeySpec) -> String {
     let mut flags: Vec<&str> = key.flags.names().collect();
     flags.sort_unstable();
-    match (key.begin, key.find) {
-        (Begin::Index(index), Find::Range { last, step }) => {
-            format!("{flags:?} index {index} range {last} {step} 0")
-        }
-        (Begin::Index(index), Find::Count { at, first }) => {
-            format!("{flags:?} index {index} keynum {at} {first} 1")
-        }
-        other => panic!("no data command has {other:?}"),
+    let begin = match key.begin {
+        Begin::Index(index) => format!("index {index}"),
+        Begin::Keyword { word, from } => format!("keyword {word} {from}"),
+    };
+    match key.find {
+        Find::Range { last, step } => format!("{flags:?} {begin} range {last} {step} 0"),
+        Find::FirstHalf => format!("{flags:?} {begin} range -1 1 2"),
+        Find::Count { at, first } => format!("{flags:?} {begin} keynum {at} {first} 1"),
     }
 }
 
@@ -109,11 +109,14 @@ fn their_key(reply: &Reply) -> String {
         other => panic!("{other}"),
     };
     let numbers = fields.map(|field| text(&find_spec[field])).join(" ");
+    let begin_at = ["index", "keyword", "startfrom"];
+    let begin_at = begin_at.iter().filter_map(|name| begin_spec.get(*name));
+    let begin_at: Vec<String> = begin_at.map(text).collect();
     format!(
         "{:?} {} {} {kind} {numbers}",
         texts(&key["flags"]),
         text(&begin["type"]),
-        text(&begin_spec["index"]),
+        begin_at.join(" "),
     )
 }
 

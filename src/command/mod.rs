@@ -86,9 +86,8 @@ pub fn families() -> impl Iterator<Item = &'static Command<Handler>> {
         set_random::COMMANDS,
         zset::COMMANDS,
         geo::COMMANDS,
-        stream::COMMANDS,
         hll::COMMANDS,
         sort::COMMANDS,
     ];
-    families.into_iter().flatten()
+    families.into_iter().chain(stream::commands()).flatten()
 }

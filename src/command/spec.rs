@@ -49,6 +49,8 @@ bitflags! {
         const NOT_KEY = 1 << 8;
         const INCOMPLETE = 1 << 9;
         const VARIABLE_FLAGS = 1 << 10;
+        /// Ours, not shown: the command changes the value, though it is said to read it.
+        const WRITES = 1 << 15;
     }
 }
 
@@ -201,6 +203,8 @@ pub enum Begin {
 pub enum Find {
     /// Up to `last`: relative to the beginning, or from the end where negative.
     Range { last: i32, step: usize },
+    /// The first half of all that follow.
+    FirstHalf,
     /// Their number stands `at` arguments after the beginning, the first of them `first` after it.
     Count { at: usize, first: usize },
 }
@@ -249,7 +253,7 @@ impl KeySpec {
     }
 
     pub fn access(&self) -> Access {
-        if self.flags.contains(KeyFlags::RO) {
+        if self.flags.contains(KeyFlags::RO) && !self.flags.contains(KeyFlags::WRITES) {
             Access::Read
         } else {
             Access::Write
@@ -276,6 +280,10 @@ impl KeySpec {
                     begin + last as usize + 1
                 };
                 (begin..end.max(begin)).step_by(step)
+            }
+            Find::FirstHalf => {
+                let count = args.len().saturating_sub(begin) / 2;
+                (begin..begin + count).step_by(1)
             }
             Find::Count { at, first } => {
                 let Some(count) = args.try_get(begin + at).and_then(parse_i64) else {

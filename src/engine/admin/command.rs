@@ -240,6 +240,12 @@ fn put_key_spec(reply: &mut dyn Reply, keys: &KeySpec) {
             put_pair(reply, "keystep", step as i64);
             put_pair(reply, "limit", 0);
         }
+        Find::FirstHalf => {
+            put_typed(reply, "range", 3);
+            put_pair(reply, "lastkey", -1);
+            put_pair(reply, "keystep", 1);
+            put_pair(reply, "limit", 2);
+        }
         Find::Count { at, first } => {
             put_typed(reply, "keynum", 3);
             put_pair(reply, "keynumidx", at as i64);

@@ -44,7 +44,10 @@ pub fn put(out: &mut Vec<u8>, stream: &Stream) {
 fn put_group(out: &mut Vec<u8>, name: &[u8], group: &Group) {
     put_string(out, name);
     put_id(out, group.last_id);
-    put_len(out, group.entries_read.map_or(usize::MAX, |read| read as usize));
+    put_len(
+        out,
+        group.entries_read.map_or(usize::MAX, |read| read as usize),
+    );
     put_len(out, group.pending().len());
     for (id, pending) in group.pending() {
         out.extend_from_slice(&id.to_bytes());
@@ -73,11 +76,15 @@ pub fn read(tag: u8, reader: &mut Reader<'_>, _limits: &Limits) -> Option<Stream
         return None;
     }
     let mut nodes: Vec<Node> = Vec::new();
+    let mut top = None;
     for _ in 0..reader.length()? {
         let node = read_node(reader)?;
-        // Ids only grow, within a node and from one to the next.
-        let is_above = nodes.last().is_none_or(|last| node.first() > last.last());
-        is_above.then_some(())?;
+        // Ids only grow, within a node and from one to the next; those of deleted entries may come again.
+        let before = nodes.last().map(Node::first).max(top);
+        before
+            .is_none_or(|before| node.first() > before)
+            .then_some(())?;
+        top = node.last_live().or(top);
         nodes.push(node);
     }
     let len = reader.length()?;
@@ -93,9 +100,8 @@ pub fn read(tag: u8, reader: &mut Reader<'_>, _limits: &Limits) -> Option<Stream
         counters.max_deleted = read_id(reader)?;
         counters.added = reader.length()? as u64;
     }
-    let is_above = nodes.last().is_some_and(|last| last.last() > counters.last_id);
     let mut stream = Stream::from_nodes(nodes, counters);
-    if is_above || stream.len() != len {
+    if top.is_some_and(|top| top > counters.last_id) || stream.len() != len {
         return None;
     }
     for _ in 0..reader.length()? {

@@ -9,10 +9,13 @@ use std::collections::VecDeque;
 /// Entries by id. Most are added at the end and go from the front.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
-    /// Each begins above the last entry of the one before.
+    /// Each begins above the last entry of the one before that is not deleted.
     nodes: VecDeque<Node>,
     /// Entries that are not deleted.
     len: usize,
+    /// The last node has had ids that may come again (its last entries are deleted, and XSETID went below them), so that
+    /// the next entry begins a node.
+    sealed: bool,
 }
 
 /// What deleting an entry did.
@@ -53,9 +56,10 @@ impl Log {
         limits: &Limits,
     ) {
         match self.nodes.back_mut() {
-            Some(node) if !node.is_full(bytes, limits) => node.push(id, fields),
+            Some(node) if !self.sealed && !node.is_full(bytes, limits) => node.push(id, fields),
             _ => self.nodes.push_back(Node::new(id, fields)),
         }
+        self.sealed = false;
         self.len += 1;
     }
 
@@ -65,8 +69,13 @@ impl Log {
         self.nodes.push_back(node);
     }
 
-    /// Takes back the push of the last entry.
-    pub fn pop(&mut self) {
+    /// Tells up to where ids may come again.
+    pub fn seal(&mut self, last_id: StreamId) {
+        self.sealed = self.last_ever().is_some_and(|last| last > last_id);
+    }
+
+    /// Takes back the push of the last entry, before which the last id was `last_id`.
+    pub fn pop(&mut self, last_id: StreamId) {
         let Some(node) = self.nodes.back_mut() else {
             unreachable!("the entry was pushed");
         };
@@ -76,9 +85,10 @@ impl Log {
             node.pop();
         }
         self.len -= 1;
+        self.seal(last_id);
     }
 
-    /// The highest id that an entry has or had.
+    /// The id that the last entry has or had.
     pub fn last_ever(&self) -> Option<StreamId> {
         self.nodes.back().map(Node::last)
     }
@@ -102,9 +112,9 @@ impl Log {
         nodes
             .take_while(move |node| node.first() <= end)
             .flat_map(Node::entries)
+            .filter(Entry::is_live)
             .skip_while(move |entry| entry.id < start)
             .take_while(move |entry| entry.id <= end)
-            .filter(Entry::is_live)
     }
 
     /// The same from the last one on.
@@ -113,9 +123,9 @@ impl Log {
         let nodes = self.nodes.range(..to).rev();
         nodes
             .flat_map(Node::entries_back)
+            .filter(Entry::is_live)
             .skip_while(move |entry| entry.id > end)
             .take_while(move |entry| entry.id >= start)
-            .filter(Entry::is_live)
     }
 
     /// How many entries a range has, counted up to `most`. Nodes within the range are not looked into.
@@ -131,9 +141,10 @@ impl Log {
             count += if is_inside || (at == to && start <= node.first() && node.last() <= end) {
                 node.live()
             } else {
-                let entries = node.entries().skip_while(|entry| entry.id < start);
-                let entries = entries.take_while(|entry| entry.id <= end);
-                entries.filter(Entry::is_live).take(most - count).count()
+                let live = node.entries().filter(Entry::is_live);
+                let inside = live.skip_while(|entry| entry.id < start);
+                let inside = inside.take_while(|entry| entry.id <= end);
+                inside.take(most - count).count()
             };
             if count >= most {
                 return most;

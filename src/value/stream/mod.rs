@@ -1,7 +1,7 @@
 //! The stream: entries by id, and groups of consumers that read them.
 //!
 //! Invariants:
-//! - Ids only grow: an entry's id is above all that the stream ever had, so entries are added at the end alone.
+//! - Ids only grow: an entry's id is above the stream's last id, so entries are added at the end alone.
 //! - Nodes are byte for byte those of Redis, and filled as it fills them: what `~` trims, and DUMP, agree.
 //! - Each pending entry of a group belongs to one of its consumers, which lists it too.
 //! - A stream without entries is still one.
@@ -84,7 +84,7 @@ impl Stream {
         for node in nodes {
             stream.body.log.push_node(node);
         }
-        stream.body.counters = counters;
+        stream.set_counters(counters);
         stream
     }
 
@@ -117,6 +117,7 @@ impl Stream {
     }
 
     pub fn set_counters(&mut self, counters: Counters) {
+        self.body.log.seal(counters.last_id);
         self.body.counters = counters;
     }
 
@@ -141,7 +142,7 @@ impl Stream {
 
     /// Takes back the adding of the last entry, before which the last id was `last_id`.
     pub fn pop(&mut self, last_id: StreamId) {
-        self.body.log.pop();
+        self.body.log.pop(last_id);
         self.body.counters.last_id = last_id;
         self.body.counters.added = self.body.counters.added.wrapping_sub(1);
     }

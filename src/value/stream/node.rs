@@ -207,6 +207,12 @@ impl Node {
             .map_or(self.first, |entry| entry.id)
     }
 
+    /// The highest id of an entry that is not deleted.
+    pub fn last_live(&self) -> Option<StreamId> {
+        let live = self.entries_back().find(Entry::is_live);
+        live.map(|entry| entry.id)
+    }
+
     /// Entries that are not deleted.
     #[inline]
     pub fn live(&self) -> usize {
@@ -220,10 +226,7 @@ impl Node {
     /// Marks an entry as deleted, or as live again. `None`: there is none such with this id.
     pub fn mark(&mut self, id: StreamId, deleted: bool) -> Option<()> {
         let mut entries = self.entries();
-        let entry = entries.find(|entry| entry.id >= id)?;
-        if entry.id != id || entry.is_live() != deleted {
-            return None;
-        }
+        let entry = entries.find(|entry| entry.id == id && entry.is_live() == deleted)?;
         let (pos, flags) = (entry.pos, entry.flags ^ FLAG_DELETED);
         self.pack.replace_at(pos, flags);
         let sign = if deleted { 1 } else { -1 };

@@ -1,0 +1,1 @@
+//! Streams as clients meet them.
