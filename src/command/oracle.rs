@@ -111,6 +111,24 @@ fn hyperloglogs_are_those_of_redis() {
     compare_some(Protocol::Resp2, |name| COMMANDS.contains(&name));
 }
 
+/// Streams among themselves grow longer, and have more to do with their groups.
+#[test]
+fn streams_are_those_of_redis() {
+    const OTHERS: &[&str] = &[
+        "copy",
+        "del",
+        "dump",
+        "restore",
+        "object encoding",
+        "rename",
+    ];
+    for protocol in [Protocol::Resp2, Protocol::Resp3] {
+        compare_some(protocol, |name| {
+            name.starts_with('x') || OTHERS.contains(&name)
+        });
+    }
+}
+
 fn compare(protocol: Protocol) {
     compare_some(protocol, |_| true);
 }

@@ -62,10 +62,11 @@ pub static COMMANDS: &[Command<Handler>] = &[
 const NOT_GREATER: Error =
     Error::text("ERR The ID specified in XADD is equal or smaller than the target stream top item");
 
+const TOO_LARGE: Error = Error::text("ERR Elements are too large to be stored");
+
 fn xadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     const NOT_ABOVE_ZERO: Error =
         Error::text("ERR The ID specified in XADD must be greater than 0-0");
-    const TOO_LARGE: Error = Error::text("ERR Elements are too large to be stored");
     let (options, at) = Options::parse(ctx.args, true, &ctx.txn.limits())?;
     let fields = ctx.args.skip(at.saturating_add(1).min(ctx.args.len()));
     if fields.is_empty() || !fields.len().is_multiple_of(2) {
@@ -116,9 +117,10 @@ fn new_id(wanted: Option<IdText>, last: StreamId, now_ms: u64) -> Result<StreamI
     let id = match wanted {
         None => next.max(StreamId::new(now_ms, 0)),
         Some(IdText::Whole(id)) => id,
-        Some(IdText::Ms(ms)) => StreamId::new(ms, 0),
-        Some(IdText::AnySeq(ms)) if ms == last.ms && next.ms == ms => next,
-        Some(IdText::AnySeq(ms)) => StreamId::new(ms, 0),
+        // What Redis answers where the numbers of a millisecond are used up.
+        Some(IdText::AnySeq(ms)) if ms == last.ms && next.ms != ms => return Err(TOO_LARGE),
+        Some(IdText::AnySeq(ms)) if ms == last.ms => next,
+        Some(IdText::AnySeq(ms) | IdText::Ms(ms)) => StreamId::new(ms, 0),
     };
     if id > last { Ok(id) } else { Err(NOT_GREATER) }
 }
@@ -263,8 +265,6 @@ fn xdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn xsetid(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    const BELOW_DELETED: Error =
-        Error::text("ERR The ID specified in XSETID is smaller than current max_deleted_entry_id");
     const BELOW_TOP: Error =
         Error::text("ERR The ID specified in XSETID is smaller than the target stream top item");
     const BELOW_LEN: Error = Error::text(
@@ -274,9 +274,6 @@ fn xsetid(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let key = ctx.arg(1);
     let stream = ctx.txn.inspect::<Stream>(key)?.ok_or(Error::NoSuchKey)?;
     let old = stream.counters();
-    if wanted.id < old.max_deleted {
-        return Err(BELOW_DELETED);
-    }
     if let Some(top) = stream.last() {
         if wanted.id < top.id {
             return Err(BELOW_TOP);

@@ -38,29 +38,54 @@ pub static COMMANDS: &[Command<Handler>] = &[
 ];
 
 /// Who claims, and in which group.
-#[derive(Clone, Copy)]
 struct Claimer<'a> {
     name: &'a [u8],
     group: GroupKey,
-    consumer: ConsumerKey,
+    consumer: &'a [u8],
+    /// From the first entry on that it gets.
+    key: Option<ConsumerKey>,
+    is_new: bool,
 }
 
 impl<'a> Claimer<'a> {
-    /// The consumer, who is added where it is not there; tells also whether it is new.
-    fn find(
-        stream: &mut Edit<'_, Stream>,
-        name: &'a [u8],
-        group: GroupKey,
-        consumer: &[u8],
-    ) -> (Self, bool) {
-        let known = stream.group(group).find_consumer(consumer);
-        let key = known.unwrap_or_else(|| stream.add_consumer(name, group, consumer));
-        let claimer = Self {
+    fn new(name: &'a [u8], group: GroupKey, consumer: &'a [u8]) -> Self {
+        Self {
             name,
             group,
-            consumer: key,
+            consumer,
+            key: None,
+            is_new: false,
+        }
+    }
+
+    /// Gives it an entry. A consumer that is not there is added only now.
+    fn take(
+        &mut self,
+        stream: &mut Edit<'_, Stream>,
+        id: StreamId,
+        delivered_ms: i64,
+        deliveries: u64,
+    ) {
+        let consumer = match self.key {
+            Some(key) => key,
+            None => self.enter(stream),
         };
-        (claimer, known.is_none())
+        let pending = Pending {
+            consumer,
+            delivered_ms,
+            deliveries,
+        };
+        stream.deliver(self.name, self.group, id, pending);
+    }
+
+    fn enter(&mut self, stream: &mut Edit<'_, Stream>) -> ConsumerKey {
+        let known = stream.group(self.group).find_consumer(self.consumer);
+        self.is_new = known.is_none();
+        let key =
+            known.unwrap_or_else(|| stream.add_consumer(self.name, self.group, self.consumer));
+        stream.see_consumer(self.name, self.group, key, true);
+        self.key = Some(key);
+        key
     }
 }
 
@@ -78,10 +103,9 @@ fn xclaim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         if options.last_id > last_id {
             stream.move_group(name, group, options.last_id, read);
         }
-        let (claimer, is_new) = Claimer::find(stream, name, group, consumer);
-        let claimed = claim(stream, claimer, idle_ms_min, &options);
-        stream.see_consumer(name, group, claimer.consumer, !claimed.is_empty());
-        (claimed, is_new)
+        let mut claimer = Claimer::new(name, group, consumer);
+        let claimed = claim(stream, &mut claimer, idle_ms_min, &options);
+        (claimed, claimer.is_new)
     })?;
     let (claimed, is_new) = edited.unwrap_or_default();
     if is_new {
@@ -94,15 +118,11 @@ fn xclaim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 /// Claims the entries of a request; returns those that it got.
 fn claim(
     stream: &mut Edit<'_, Stream>,
-    claimer: Claimer<'_>,
+    claimer: &mut Claimer<'_>,
     idle_ms_min: i64,
     options: &ClaimOptions,
 ) -> Vec<StreamId> {
-    let Claimer {
-        name,
-        group,
-        consumer,
-    } = claimer;
+    let (name, group) = (claimer.name, claimer.group);
     let mut claimed = Vec::new();
     for id in &options.ids {
         let old = stream.group(group).pending().get(id).copied();
@@ -118,15 +138,11 @@ fn claim(
             None if options.force => 1,
             _ => continue,
         };
-        let pending = Pending {
-            consumer,
-            delivered_ms: options.delivered_ms,
-            deliveries: match options.deliveries {
-                Some(deliveries) => deliveries,
-                None => deliveries.wrapping_add(u64::from(!options.only_ids)),
-            },
+        let deliveries = match options.deliveries {
+            Some(deliveries) => deliveries,
+            None => deliveries.wrapping_add(u64::from(!options.only_ids)),
         };
-        stream.deliver(name, group, *id, pending);
+        claimer.take(stream, *id, options.delivered_ms, deliveries);
         claimed.push(*id);
     }
     claimed
@@ -134,7 +150,9 @@ fn claim(
 
 fn reply_claimed(ctx: &mut Ctx<'_>, claimed: &[StreamId], only_ids: bool) -> Result<(), Error> {
     if only_ids {
-        claimed.iter().for_each(|id| reply_id(ctx.reply, *id));
+        for id in claimed {
+            reply_id(ctx.reply, *id);
+        }
         return Ok(());
     }
     let stream = ctx.txn.inspect::<Stream>(ctx.args.get(1))?;
@@ -220,10 +238,9 @@ fn xautoclaim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (_, group) = read_group(ctx)?;
     let (key, name, consumer) = (ctx.arg(1), ctx.arg(2), ctx.arg(3));
     let edited = ctx.txn.edit::<Stream, _>(key, Absent::Leave, |stream| {
-        let (claimer, is_new) = Claimer::find(stream, name, group, consumer);
-        let swept = sweep(stream, claimer, start, (idle_ms_min, count, only_ids));
-        stream.see_consumer(name, group, claimer.consumer, !swept.claimed.is_empty());
-        (swept, is_new)
+        let mut claimer = Claimer::new(name, group, consumer);
+        let swept = sweep(stream, &mut claimer, start, (idle_ms_min, count, only_ids));
+        (swept, claimer.is_new)
     })?;
     let (swept, is_new) = edited.unwrap_or_default();
     if is_new {
@@ -234,24 +251,22 @@ fn xautoclaim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     ctx.reply.array(swept.claimed.len());
     reply_claimed(ctx, &swept.claimed, only_ids)?;
     ctx.reply.array(swept.gone.len());
-    swept.gone.iter().for_each(|id| reply_id(ctx.reply, *id));
+    for id in &swept.gone {
+        reply_id(ctx.reply, *id);
+    }
     Ok(())
 }
 
 /// Claims idle entries from an id on; those that are gone from the stream are forgotten.
 fn sweep(
     stream: &mut Edit<'_, Stream>,
-    claimer: Claimer<'_>,
+    claimer: &mut Claimer<'_>,
     start: StreamId,
     (idle_ms_min, count, only_ids): (i64, usize, bool),
 ) -> Swept {
     /// Pending entries that are looked at for each that may be answered.
     const ATTEMPTS: usize = 10;
-    let Claimer {
-        name,
-        group,
-        consumer,
-    } = claimer;
+    let (name, group) = (claimer.name, claimer.group);
     let mut swept = Swept::default();
     let (mut at, mut attempts) = (Some(start), count.saturating_mul(ATTEMPTS));
     let next = |stream: &Edit<'_, Stream>, at: Option<StreamId>| {
@@ -272,12 +287,9 @@ fn sweep(
         if idle_ms_min > 0 && stream.now_ms().saturating_sub(old.delivered_ms) < idle_ms_min {
             continue;
         }
-        let pending = Pending {
-            consumer,
-            delivered_ms: stream.now_ms(),
-            deliveries: old.deliveries.wrapping_add(u64::from(!only_ids)),
-        };
-        stream.deliver(name, group, id, pending);
+        let deliveries = old.deliveries.wrapping_add(u64::from(!only_ids));
+        let now_ms = stream.now_ms();
+        claimer.take(stream, id, now_ms, deliveries);
         swept.claimed.push(id);
     }
     swept.next = next(stream, at).map_or(StreamId::MIN, |(id, _)| id);

@@ -101,6 +101,7 @@ fn groups(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn stream(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    const FIELDS: usize = 10;
     let key = ctx.arg(2);
     let Some(stream) = ctx.txn.read::<Stream>(key)? else {
         return Err(Error::NoSuchKey);
@@ -112,7 +113,6 @@ fn stream(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         info_full::reply(ctx.reply, stream, count);
         return Ok(());
     }
-    const FIELDS: usize = 10;
     ctx.reply.map(FIELDS);
     put_common(ctx.reply, stream);
     put(ctx.reply, "groups", stream.groups().len() as i64);

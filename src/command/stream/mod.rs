@@ -1,4 +1,7 @@
-//! The commands of streams.
+//! The commands of streams: what several of the files here need to read a request and to answer it.
+//!
+//! Invariants: all that can be wrong with a request is found before anything changes; an answer is made of the stream as it
+//! is after all changes. Depends on `keyspace`, `value`, `resp`, `base` and on the parts of `command` that all families use.
 
 mod add;
 mod claim;
@@ -8,8 +11,6 @@ mod info_full;
 mod pending;
 mod range;
 mod read;
-#[cfg(test)]
-mod tests;
 
 use super::ctx::{Ctx, Handler};
 use super::error::Error;

@@ -107,7 +107,7 @@ fn xread(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if !found.is_empty() {
         return reply_found(ctx, &found);
     }
-    let Some(timeout) = request.timeout else {
+    let Some(Timeout(timeout)) = request.timeout else {
         ctx.reply.null_array();
         return Ok(());
     };
@@ -187,7 +187,7 @@ fn xreadgroup(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     }
     let wish = request
         .timeout
-        .map(|timeout| Wish::new(request.keys.clone(), Awaited::StreamGroup, timeout));
+        .map(|Timeout(timeout)| Wish::new(request.keys.clone(), Awaited::StreamGroup, timeout));
     if !wish.is_some_and(|wish| ctx.wait_for_data(wish)) {
         ctx.reply.null_array();
     }
@@ -339,12 +339,16 @@ fn reply_found(ctx: &mut Ctx<'_>, found: &[Found]) -> Result<(), Error> {
     Ok(())
 }
 
+/// How long to wait; `None`: for ever.
+#[derive(Clone, Copy)]
+struct Timeout(Option<Duration>);
+
 /// A request, but for its keys and ids.
 struct Request<'a> {
     /// Entries of one stream.
     most: usize,
     /// `None`: it does not wait.
-    timeout: Option<Option<Duration>>,
+    timeout: Option<Timeout>,
     group: &'a [u8],
     consumer: &'a [u8],
     no_ack: bool,
@@ -378,7 +382,7 @@ impl<'a> Request<'a> {
         while at < args.len() {
             let (option, more) = (args.get(at), args.len() - 1 - at);
             if is(option, "block") && more > 0 {
-                request.timeout = Some(ctx.timeout_ms(at + 1)?);
+                request.timeout = Some(Timeout(ctx.timeout_ms(at + 1)?));
                 at += 2;
             } else if is(option, "count") && more > 0 {
                 let count = parse_i64(args.get(at + 1)).ok_or(Error::NotInteger)?;

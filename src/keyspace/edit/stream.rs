@@ -19,8 +19,8 @@ use super::super::stored::Stored;
 use super::{Collection, Edit, variant};
 use crate::value::listpack::Item;
 use crate::value::stream::{
-    Consumer, ConsumerKey, Counters, Deleted, Group, GroupKey, Node, Pending, StreamId, Trim,
-    TrimStep,
+    Consumer, ConsumerKey, Counters, Deleted, Entry, Group, GroupKey, Node, Pending, StreamId,
+    Trim, TrimStep,
 };
 use crate::value::{Limits, Stream};
 
@@ -123,7 +123,7 @@ impl Edit<'_, Stream> {
         loop {
             match self.value.trim_step(trim, done) {
                 TrimStep::Dropped(node) => {
-                    for entry in node.entries().filter(|entry| entry.is_live()) {
+                    for entry in node.entries().filter(Entry::is_live) {
                         self.delete_record(&entry_key(entry.id));
                         done += 1;
                     }

@@ -13,9 +13,6 @@ pub struct Log {
     nodes: VecDeque<Node>,
     /// Entries that are not deleted.
     len: usize,
-    /// The last node has had ids that may come again (its last entries are deleted, and XSETID went below them), so that
-    /// the next entry begins a node.
-    sealed: bool,
 }
 
 /// What deleting an entry did.
@@ -55,11 +52,14 @@ impl Log {
         bytes: usize,
         limits: &Limits,
     ) {
-        match self.nodes.back_mut() {
-            Some(node) if !self.sealed && !node.is_full(bytes, limits) => node.push(id, fields),
-            _ => self.nodes.push_back(Node::new(id, fields)),
+        // Mostly the last node. XSETID may have gone back below a node that has only deleted entries.
+        let at = self.node_of(id);
+        match at.and_then(|at| self.nodes.get_mut(at)) {
+            Some(node) if !node.is_full(bytes, limits) => node.push(id, fields),
+            _ => self
+                .nodes
+                .insert(at.map_or(0, |at| at + 1), Node::new(id, fields)),
         }
-        self.sealed = false;
         self.len += 1;
     }
 
@@ -69,23 +69,18 @@ impl Log {
         self.nodes.push_back(node);
     }
 
-    /// Tells up to where ids may come again.
-    pub fn seal(&mut self, last_id: StreamId) {
-        self.sealed = self.last_ever().is_some_and(|last| last > last_id);
-    }
-
-    /// Takes back the push of the last entry, before which the last id was `last_id`.
-    pub fn pop(&mut self, last_id: StreamId) {
-        let Some(node) = self.nodes.back_mut() else {
+    /// Takes back the push of the last entry.
+    pub fn pop(&mut self, id: StreamId) {
+        let Some(at) = self.node_of(id) else {
             unreachable!("the entry was pushed");
         };
+        let node = &mut self.nodes[at];
         if node.live() + node.deleted() == 1 {
-            self.nodes.pop_back();
+            self.nodes.remove(at);
         } else {
             node.pop();
         }
         self.len -= 1;
-        self.seal(last_id);
     }
 
     /// The id that the last entry has or had.

@@ -5,6 +5,8 @@
 //! - Nodes are byte for byte those of Redis, and filled as it fills them: what `~` trims, and DUMP, agree.
 //! - Each pending entry of a group belongs to one of its consumers, which lists it too.
 //! - A stream without entries is still one.
+//!
+//! Depends on `listpack`, `base`.
 
 mod group;
 mod id;
@@ -117,7 +119,6 @@ impl Stream {
     }
 
     pub fn set_counters(&mut self, counters: Counters) {
-        self.body.log.seal(counters.last_id);
         self.body.counters = counters;
     }
 
@@ -142,7 +143,7 @@ impl Stream {
 
     /// Takes back the adding of the last entry, before which the last id was `last_id`.
     pub fn pop(&mut self, last_id: StreamId) {
-        self.body.log.pop(last_id);
+        self.body.log.pop(self.body.counters.last_id);
         self.body.counters.last_id = last_id;
         self.body.counters.added = self.body.counters.added.wrapping_sub(1);
     }
@@ -270,10 +271,12 @@ impl Stream {
         }
     }
 
-    /// Whether an entry with this id or a higher one may have been deleted by name.
+    /// Whether an entry with this id or a higher one may have been deleted by name, among those that there are.
     pub fn has_gap_from(&self, id: StreamId) -> bool {
         let max_deleted = self.counters().max_deleted;
-        !self.is_empty() && max_deleted != StreamId::MIN && id <= max_deleted
+        max_deleted != StreamId::MIN
+            && id <= max_deleted
+            && self.first().is_some_and(|first| first.id <= max_deleted)
     }
 
     /// How many entries a group has yet to be given, as far as that can be told.

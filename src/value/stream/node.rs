@@ -57,6 +57,7 @@ pub struct Fields<'a> {
 
 impl Fields<'_> {
     #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "an entry has a field")]
     pub fn len(&self) -> usize {
         self.left
     }
@@ -122,10 +123,12 @@ impl Node {
             let flags = int(flags)?;
             let (ms, seq) = (int(items.next()?)?, int(items.next()?)?);
             let id = self.id(ms, seq);
-            if id < self.first || last.is_some_and(|last| id <= last) {
+            let is_live = flags & FLAG_DELETED == 0;
+            // The id of a deleted entry may have come again.
+            if id < self.first || (is_live && last.is_some_and(|last| id <= last)) {
                 return None;
             }
-            last = Some(id);
+            last = last.max(Some(id).filter(|_| is_live));
             let payload = if flags & FLAG_SAME_FIELDS != 0 {
                 skip(&mut items, names)?;
                 names
@@ -137,7 +140,7 @@ impl Node {
             };
             let back = usize::try_from(int(items.next()?)?).ok()?;
             (back == ENTRY_HEAD_ITEMS + payload).then_some(())?;
-            if flags & FLAG_DELETED == 0 {
+            if is_live {
                 found += 1;
             } else {
                 marked += 1;

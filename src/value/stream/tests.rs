@@ -132,7 +132,9 @@ fn trim(stream: &mut Stream, trim: &Trim) -> usize {
                 TrimStep::Marked(ids) => {
                     gone += ids.len();
                     if again {
-                        ids.iter().for_each(|id| stream.unmark(*id));
+                        for id in ids {
+                            stream.unmark(id);
+                        }
                     }
                     break;
                 }
@@ -201,23 +203,30 @@ fn apply(stream: &mut Stream, model: &mut Model, step: Step) {
             let gone = trim(stream, &how);
             model.trimmed(&how, gone);
         }
-        Step::Range(from, to, most) => {
-            let (start, end) = (model.id(from), model.id(to));
-            let expected: Vec<_> = if start <= end {
-                let range = model.entries.range(start..=end);
-                range.map(|(id, fields)| (*id, fields.clone())).collect()
-            } else {
-                Vec::new()
-            };
-            let forward: Vec<_> = stream.range(start, end).map(read).collect();
-            assert_eq!(forward, expected);
-            let mut back: Vec<_> = stream.range_back(start, end).map(read).collect();
-            back.reverse();
-            assert_eq!(back, expected);
-            assert_eq!(stream.count(start, end, most), expected.len().min(most));
-            assert_eq!(stream.contains(start), model.entries.contains_key(&start));
-        }
+        Step::Range(from, to, most) => compare_range(stream, model, (from, to), most),
     }
+}
+
+fn compare_range(
+    stream: &Stream,
+    model: &Model,
+    (from, to): (prop::sample::Index, prop::sample::Index),
+    most: usize,
+) {
+    let (start, end) = (model.id(from), model.id(to));
+    let expected: Vec<_> = if start <= end {
+        let range = model.entries.range(start..=end);
+        range.map(|(id, fields)| (*id, fields.clone())).collect()
+    } else {
+        Vec::new()
+    };
+    let forward: Vec<_> = stream.range(start, end).map(read).collect();
+    assert_eq!(forward, expected);
+    let mut back: Vec<_> = stream.range_back(start, end).map(read).collect();
+    back.reverse();
+    assert_eq!(back, expected);
+    assert_eq!(stream.count(start, end, most), expected.len().min(most));
+    assert_eq!(stream.contains(start), model.entries.contains_key(&start));
 }
 
 proptest! {
@@ -280,7 +289,9 @@ proptest! {
             let fields = [(Item::from(&b"field"[..]), Item::from(value.as_bytes()))];
             loaded.load_entry(StreamId::new(1, *seq), fields.into_iter(), 8, &limits());
         }
-        deleted.iter().for_each(|seq| loaded.load_delete(StreamId::new(1, *seq)));
+        for seq in &deleted {
+            loaded.load_delete(StreamId::new(1, *seq));
+        }
         loaded.load_finish(&limits());
         for seq in (0..40).filter(|seq| !deleted.contains(seq)) {
             push(&mut pushed, StreamId::new(1, seq), &vec![(b"field".to_vec(), seq.to_string().into_bytes())]);

@@ -1,1 +1,0 @@
-//! Streams as clients meet them.
