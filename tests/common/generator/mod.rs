@@ -282,7 +282,8 @@ impl Generator {
         // A subcommand stays, and a cursor, which is each server's own.
         let fixed = match args[0].to_ascii_lowercase().as_slice() {
             b"object" | b"scan" | b"xgroup" | b"xinfo" => 2,
-            b"sscan" | b"hscan" => 3,
+            // And a count of random fields: which ones come is compared only where it asks for all.
+            b"sscan" | b"hscan" | b"hrandfield" => 3,
             _ => 1,
         };
         match self.rng.below(3) {
