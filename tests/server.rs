@@ -3,6 +3,7 @@
 mod common;
 
 mod server {
+    mod blocking;
     mod crash;
     mod full_disk;
     mod harness;
