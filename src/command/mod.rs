@@ -36,6 +36,8 @@ mod keys_scan;
 mod list;
 mod list_move;
 mod list_range;
+#[cfg(test)]
+mod list_tests;
 mod object;
 #[cfg(test)]
 mod oracle;

@@ -8,7 +8,7 @@ use super::waiting::Waiting;
 use crate::base::clock;
 use crate::keyspace::{Effect, Keyspace, Notify, ScanFilter, Txn, TxnBuffers};
 use crate::resp::{Args, Protocol, Reply, RespWriter};
-use crate::value::{Value, rdb};
+use crate::value::{Limits, Value, rdb};
 use std::collections::BTreeMap;
 
 const DATABASES: usize = 16;
@@ -40,6 +40,11 @@ impl Harness {
             rng: fastrand::Rng::with_seed(1),
             events: Vec::new(),
         }
+    }
+
+    /// Sets the sizes at which values change their form.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.buffers.limits = limits;
     }
 
     /// Admits and runs a request; its changes stay. Returns the reply's bytes.

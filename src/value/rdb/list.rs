@@ -7,7 +7,7 @@
 //! type 1:  length string*
 //! ```
 
-use super::code::{put_bytes, put_len};
+use super::code::{put_bytes, put_len, put_string};
 use super::{Reader, ziplist};
 use crate::value::list::Node;
 use crate::value::listpack::Listpack;
@@ -35,7 +35,7 @@ pub fn put(out: &mut Vec<u8>, list: &List) {
             }
             Node::Plain(bytes) => {
                 put_len(out, CONTAINER_PLAIN);
-                put_bytes(out, bytes);
+                put_string(out, bytes);
             }
         }
     }
