@@ -14,4 +14,5 @@ mod server {
     mod rust_client;
     mod scripts;
     mod specification;
+    mod waiting;
 }
