@@ -13,6 +13,7 @@ mod server {
     mod rollback;
     mod rust_client;
     mod scripts;
+    mod sort;
     mod specification;
     mod waiting;
 }

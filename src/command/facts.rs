@@ -89,6 +89,7 @@ fn our_key(key: &KeySpec) -> String {
     let mut flags: Vec<&str> = key.flags.names().collect();
     flags.sort_unstable();
     let begin = match key.begin {
+        Begin::Found(_) => return format!("{flags:?} unknown"),
         Begin::Index(index) => format!("index {index}"),
         Begin::Keyword { word, from } => format!("keyword {word} {from}"),
     };
@@ -102,6 +103,9 @@ fn our_key(key: &KeySpec) -> String {
 fn their_key(reply: &Reply) -> String {
     let key = fields(reply);
     let (begin, find) = (fields(&key["begin_search"]), fields(&key["find_keys"]));
+    if text(&begin["type"]) == "unknown" {
+        return format!("{:?} unknown", texts(&key["flags"]));
+    }
     let (begin_spec, find_spec) = (fields(&begin["spec"]), fields(&find["spec"]));
     let (kind, fields) = match text(&find["type"]).as_str() {
         "range" => ("range", ["lastkey", "keystep", "limit"]),

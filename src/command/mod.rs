@@ -46,6 +46,8 @@ mod set;
 mod set_algebra;
 mod set_random;
 mod sort;
+mod sort_order;
+mod sort_pattern;
 mod spec;
 mod stream;
 mod string;

@@ -188,15 +188,20 @@ impl Group {
 }
 
 /// Where a specification's keys begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Begin {
     Index(usize),
+    /// Where this finds it; COMMAND INFO cannot tell.
+    Found(FindArgument),
     /// After this word, looked for from `from` on.
     Keyword {
         word: &'static str,
         from: usize,
     },
 }
+
+/// Finds an argument of a request, if the request has it.
+pub type FindArgument = fn(&Args<'_>) -> Option<usize>;
 
 /// Which arguments after the beginning are keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,6 +239,15 @@ impl KeySpec {
         }
     }
 
+    /// The argument that `find` tells of, if it does.
+    pub const fn found_by(find: FindArgument, flags: KeyFlags) -> Self {
+        Self {
+            flags,
+            begin: Begin::Found(find),
+            find: Find::Range { last: 0, step: 1 },
+        }
+    }
+
     /// Every `step`th argument from `index` on.
     pub const fn rest(index: usize, step: usize, flags: KeyFlags) -> Self {
         Self {
@@ -265,6 +279,10 @@ impl KeySpec {
         let none = (0..0).step_by(1);
         let begin = match self.begin {
             Begin::Index(index) => index,
+            Begin::Found(find) => match find(args) {
+                Some(index) => index,
+                None => return Ok(none),
+            },
             Begin::Keyword { word, from } => {
                 let found =
                     (from..args.len()).find(|i| args[*i].eq_ignore_ascii_case(word.as_bytes()));
@@ -317,10 +335,14 @@ pub struct Spec {
     pub keys: &'static [KeySpec],
     /// Where a request can reach into a second database: its keys are to be locked there too.
     pub other_db: Option<OtherDb>,
+    /// Finds a pattern in a request that leads to keys which depend on data, so that nobody can lock them before.
+    pub untold_keys: Option<FindArgument>,
     /// Only its subcommands run.
     pub container: bool,
     /// ACL categories that follow neither from flags nor from group.
     pub categories: &'static [&'static str],
+    /// The group's ACL category is one of the command's.
+    pub has_group_category: bool,
     pub summary: &'static str,
     pub complexity: &'static str,
     pub since: &'static str,
@@ -337,8 +359,10 @@ impl Spec {
             group,
             keys: &[],
             other_db: None,
+            untold_keys: None,
             container: false,
             categories: &[],
+            has_group_category: true,
             summary: "",
             complexity: "",
             since: "",
@@ -356,6 +380,19 @@ impl Spec {
     pub const fn other_db(mut self, find: OtherDb) -> Self {
         self.other_db = Some(find);
         self
+    }
+
+    #[must_use]
+    pub const fn reads_untold_keys(mut self, find_pattern: FindArgument) -> Self {
+        self.untold_keys = Some(find_pattern);
+        self
+    }
+
+    /// ACL categories without that of the group.
+    #[must_use]
+    pub const fn categories_alone(mut self, categories: &'static [&'static str]) -> Self {
+        self.has_group_category = false;
+        self.categories(categories)
     }
 
     #[must_use]
@@ -392,6 +429,13 @@ impl Spec {
         } else {
             len >= self.arity.unsigned_abs() as usize
         }
+    }
+
+    /// Whether a request needs the keyspace gate for itself.
+    #[inline]
+    pub fn needs_gate(&self, args: &Args<'_>) -> bool {
+        self.flags.contains(Flags::GATE)
+            || self.untold_keys.is_some_and(|find| find(args).is_some())
     }
 
     /// The index of the only key, where every request of this command has exactly one.
@@ -478,7 +522,7 @@ impl Spec {
         if !self.flags.contains(Flags::FAST) {
             all.push("@slow");
         }
-        if !self.container {
+        if !self.container && self.has_group_category {
             all.extend(self.group.category());
         }
         all.extend(self.categories);

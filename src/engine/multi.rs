@@ -186,7 +186,7 @@ impl Worker {
             let args = args.as_args();
             let undeclared =
                 matches!(entry.run, Run::Script(_)) && !script_run::declares_keys(&args);
-            if entry.spec.flags.contains(Flags::GATE) || undeclared {
+            if entry.spec.needs_gate(&args) || undeclared {
                 return None;
             }
             if entry.spec.name == "select"

@@ -93,7 +93,7 @@ impl Worker {
         out: &mut Vec<u8>,
     ) -> Flow {
         let token = self.works.reserve();
-        let admitted = if entry.spec.flags.contains(Flags::GATE) {
+        let admitted = if entry.spec.needs_gate(&args) {
             self.keeper.admit_alone(token)
         } else {
             match admission::footprint(self.shared.keyspace, client.db, entry.spec, &args) {

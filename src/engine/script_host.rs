@@ -99,7 +99,11 @@ impl ScriptHost<'_> {
         if !self.frame.declares_keys {
             return Ok(self.take_all());
         }
-        if flags.contains(Flags::GATE) {
+        let untold = entry.spec.untold_keys.and_then(|find| find(args));
+        if let Some(at) = untold {
+            self.check_undeclared(args.get(at))?;
+        }
+        if untold.is_some() || flags.contains(Flags::GATE) {
             self.frame.wants_all = true;
             return Ok(Called::Restart);
         }
@@ -172,20 +176,27 @@ impl ScriptHost<'_> {
         self.lock_undeclared(fingerprint, mode, key)
     }
 
+    /// Whether a script may use a key, or what a pattern leads to, that it did not declare.
+    fn check_undeclared(&self, name: &[u8]) -> Result<(), Error> {
+        let settings = self.worker.shared.config.settings();
+        if settings.undeclared_keys() == UndeclaredKeys::Allow {
+            return Ok(());
+        }
+        let line = format!(
+            "ERR Script attempted to access a key that it did not declare in KEYS: '{}'",
+            name.escape_ascii()
+        );
+        Err(Error::Other(line.into()))
+    }
+
     fn lock_undeclared(
         &mut self,
         fingerprint: u64,
         mode: Mode,
         key: &[u8],
     ) -> Result<Called, Error> {
+        self.check_undeclared(key)?;
         let shared = self.worker.shared;
-        if shared.config.settings().undeclared_keys() == UndeclaredKeys::Deny {
-            let line = format!(
-                "ERR Script attempted to access a key that it did not declare in KEYS: '{}'",
-                key.escape_ascii()
-            );
-            return Err(Error::Other(line.into()));
-        }
         if self.frame.in_exec {
             let held = self.frame.grants.locks.as_mut();
             let got = held.is_some_and(|held| shared.locks.try_extend(held, fingerprint, mode));

@@ -2,7 +2,7 @@
 //! same bytes have to come back.
 
 use super::harness::Server;
-use crate::common::generator::{Compare, Generator, READS, Request};
+use crate::common::generator::{Compare, Generator, READ_KEY, READS, Request};
 use crate::common::redis::RedisServer;
 use crate::common::resp::{Answer, Client, Reply};
 use crate::common::rng::Rng;
@@ -166,15 +166,14 @@ impl Pair {
 
     /// Whether each server makes the same value of the other's serialization as of its own.
     fn same_value(&mut self, theirs: &[u8], ours: &[u8]) -> bool {
-        let key = b"restored".as_slice();
+        let key = READ_KEY.as_bytes();
         let mut values = Vec::new();
         for dump in [theirs, ours] {
             for client in [&mut self.redis, &mut self.ours] {
                 let restore = [b"RESTORE", key, b"0", dump, b"REPLACE"];
                 let restored = (Compare::Exact, client.call(&restore));
                 let reads = READS.iter().map(|(compare, words)| {
-                    let words = words.iter().map(|word| word.as_bytes());
-                    let args: Vec<&[u8]> = words.chain([key]).collect();
+                    let args: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
                     (*compare, client.call(&args))
                 });
                 values.push(std::iter::once(restored).chain(reads).collect::<Vec<_>>());

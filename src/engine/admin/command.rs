@@ -221,6 +221,12 @@ fn put_key_spec(reply: &mut dyn Reply, keys: &KeySpec) {
     put_words(reply, &keys.flags.names().collect::<Vec<_>>());
     reply.bulk(b"begin_search");
     match keys.begin {
+        Begin::Found(_) => {
+            put_typed(reply, "unknown", 0);
+            reply.bulk(b"find_keys");
+            put_typed(reply, "unknown", 0);
+            return;
+        }
         Begin::Index(index) => {
             put_typed(reply, "index", 1);
             put_pair(reply, "index", index as i64);

@@ -77,13 +77,17 @@ fn sorted(reply: &Reply) -> Reply {
 
 /// Requests that tell all of a key's value, whatever its type.
 pub const READS: &[(Compare, &[&str])] = &[
-    (Compare::Exact, &["object", "encoding"]),
-    (Compare::Exact, &["get"]),
-    (Compare::Exact, &["xinfo", "stream"]),
-    (Compare::Exact, &["xinfo", "groups"]),
-    (Compare::Unordered, &["smembers"]),
-    (Compare::Unordered, &["hgetall"]),
+    (Compare::Exact, &["object", "encoding", READ_KEY]),
+    (Compare::Exact, &["get", READ_KEY]),
+    (Compare::Exact, &["lrange", READ_KEY, "0", "-1"]),
+    (Compare::Exact, &["xinfo", "stream", READ_KEY]),
+    (Compare::Exact, &["xinfo", "groups", READ_KEY]),
+    (Compare::Unordered, &["hgetall", READ_KEY]),
+    (Compare::Unordered, &["smembers", READ_KEY]),
 ];
+
+/// The key that [`READS`] are about.
+pub const READ_KEY: &str = "restored";
 
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -244,16 +248,23 @@ impl Generator {
             args,
             compare: shape.compare,
         };
-        if shape.name != "dbsize" {
-            return request;
-        }
-        // A key that has expired counts until somebody meets it, so let both servers meet every key before.
-        self.pending = Some(request);
         let typed = TYPED_KEYS.iter().copied().flatten();
-        let keys = KEYS.iter().chain(typed).chain(JUNK).copied();
-        let exists = std::iter::once("exists").chain(keys);
+        let first: Vec<&str> = match shape.name {
+            // A key that has expired counts until somebody meets it, so let both servers meet every key before.
+            "dbsize" => ["exists"]
+                .iter()
+                .chain(KEYS)
+                .chain(typed)
+                .chain(JUNK)
+                .copied()
+                .collect(),
+            // Redis holds a number that was out of range against every SORT until it has read one that is not.
+            "sort" | "sort_ro" => ["incrbyfloat", "number", "1"].to_vec(),
+            _ => return request,
+        };
+        self.pending = Some(request);
         Request {
-            args: exists.map(Vec::from).collect(),
+            args: first.into_iter().map(Vec::from).collect(),
             compare: Compare::Exact,
         }
     }
@@ -284,6 +295,8 @@ impl Generator {
             b"object" | b"scan" | b"xgroup" | b"xinfo" => 2,
             // And a count of random fields: which ones come is compared only where it asks for all.
             b"sscan" | b"hscan" | b"hrandfield" => 3,
+            // Without its pattern a set would not be sorted.
+            b"sort" | b"sort_ro" if args.get(2).is_some_and(|word| word == b"by") => 4,
             _ => 1,
         };
         match self.rng.below(3) {
