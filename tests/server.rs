@@ -15,5 +15,6 @@ mod server {
     mod scripts;
     mod sort;
     mod specification;
+    mod streams;
     mod waiting;
 }
