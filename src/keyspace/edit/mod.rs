@@ -14,6 +14,8 @@ mod list;
 mod set;
 mod stream;
 #[cfg(test)]
+mod stream_tests;
+#[cfg(test)]
 mod tests;
 mod zset;
 

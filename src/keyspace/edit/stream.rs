@@ -23,6 +23,7 @@ use crate::value::stream::{
     Trim, TrimStep,
 };
 use crate::value::{Limits, Stream};
+use smallvec::SmallVec;
 
 const TAG_ENTRY: u8 = 0;
 const TAG_GROUP: u8 = 1;
@@ -80,7 +81,7 @@ impl Edit<'_, Stream> {
         let Counters {
             generation, added, ..
         } = self.counters();
-        let mut record = Vec::with_capacity(ENTRY_RECORD_BYTES);
+        let mut record = self.take_record();
         put_number(&mut record, u64::from(generation));
         put_number(&mut record, added.wrapping_add(1));
         let mut bytes = 0;
@@ -93,6 +94,7 @@ impl Edit<'_, Stream> {
         let items = fields.map(|(name, value)| (Item::from(name), Item::from(value)));
         self.value.push(id, items, bytes, &limits);
         self.put_record(&entry_key(id), &record);
+        self.buffers.record_value = record;
         self.changed(StreamChange::Added(before));
     }
 
@@ -249,11 +251,12 @@ impl Edit<'_, Stream> {
 
     /// Notes an entry as delivered to a consumer.
     pub fn deliver(&mut self, name: &[u8], group: GroupKey, id: StreamId, pending: Pending) {
+        let mut record = self.take_record();
         let owner = self.value.group_mut(group);
         let old = owner.set_pending(id, pending);
-        let mut record = Vec::with_capacity(ENTRY_RECORD_BYTES);
         put_pending(&mut record, owner, &pending);
         self.put_record(&pending_key(name, id), &record);
+        self.buffers.record_value = record;
         self.changed(StreamChange::Pending { group, id, old });
     }
 
@@ -266,6 +269,13 @@ impl Edit<'_, Stream> {
         self.delete_record(&pending_key(name, id));
         self.changed(StreamChange::Pending { group, id, old });
         true
+    }
+
+    /// Room for a record's value, used again for each.
+    fn take_record(&mut self) -> Vec<u8> {
+        let mut record = std::mem::take(&mut self.buffers.record_value);
+        record.clear();
+        record
     }
 
     fn replace_counters(&mut self, counters: Counters) {
@@ -480,9 +490,6 @@ impl Stored for Stream {
     }
 }
 
-/// What most records of entries have room in.
-const ENTRY_RECORD_BYTES: usize = 64;
-
 fn load_entry(stream: &mut Stream, id: StreamId, record: &[u8], limits: &Limits) -> Option<()> {
     let mut rest = record;
     let generation = u32::try_from(take_number(&mut rest)?).ok()?;
@@ -519,18 +526,22 @@ fn group_key(name: &[u8]) -> Vec<u8> {
     [&[TAG_GROUP], name].concat()
 }
 
-fn consumer_key(name: &[u8], consumer: &[u8]) -> Vec<u8> {
+fn consumer_key(name: &[u8], consumer: &[u8]) -> ElementKey {
     key_in_group(TAG_CONSUMER, name, consumer)
 }
 
-fn pending_key(name: &[u8], id: StreamId) -> Vec<u8> {
+fn pending_key(name: &[u8], id: StreamId) -> ElementKey {
     key_in_group(TAG_PENDING, name, &id.to_bytes())
 }
 
-fn key_in_group(tag: u8, name: &[u8], rest: &[u8]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(1 + VARINT_BYTES_MAX + name.len() + rest.len());
+/// With names of the usual length it needs no allocation.
+type ElementKey = SmallVec<[u8; 48]>;
+
+fn key_in_group(tag: u8, name: &[u8], rest: &[u8]) -> ElementKey {
+    let mut key = ElementKey::new();
     key.push(tag);
-    put_string(&mut key, name);
+    put_number_to(name.len() as u64, |byte| key.push(byte));
+    key.extend_from_slice(name);
     key.extend_from_slice(rest);
     key
 }
@@ -556,12 +567,16 @@ fn put_pending(out: &mut Vec<u8>, group: &Group, pending: &Pending) {
 
 const VARINT_BYTES_MAX: usize = 10;
 
-fn put_number(out: &mut Vec<u8>, mut number: u64) {
+fn put_number(out: &mut Vec<u8>, number: u64) {
+    put_number_to(number, |byte| out.push(byte));
+}
+
+fn put_number_to(mut number: u64, mut put: impl FnMut(u8)) {
     while number >= 0x80 {
-        out.push(number as u8 | 0x80);
+        put(number as u8 | 0x80);
         number >>= 7;
     }
-    out.push(number as u8);
+    put(number as u8);
 }
 
 fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
