@@ -25,6 +25,12 @@ pub const SHAPES: &[Shape] = &[
             args.push(g.key_of(HLL_KEYS));
         }
     }),
+    // Redis takes half a second for it.
+    shape("pfselftest", 1, |g, args| {
+        if !g.rng.one_in(20) {
+            args.push(b"none".into());
+        }
+    }),
     shape("pfdebug", 2, |g, args| {
         let subs = ["encoding", "decode", "getreg", "todense", "decode", "no"];
         let sub = g.rng.pick(&subs);
