@@ -48,7 +48,6 @@ const FAMILIES: &[(&str, &str)] = &[
     ("oom-score-adj", PROCESS),
     ("syslog-", "the log goes to standard output or 'logfile'"),
     ("shutdown-", "a stop always waits for the journal"),
-    ("tracking-", "there is no client-side caching"),
 ];
 
 const IGNORED: &[(&str, &str)] = &[

@@ -95,6 +95,8 @@ options! {
         ClientOutputBufferLimit "client-output-buffer-limit": Kind::BufferLimits,
             "normal 0 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60", "", Runtime,
             "replies that may wait for a slow client: at once (hard), or for some seconds (soft)";
+        TrackingTableMaxKeys "tracking-table-max-keys": ANY_COUNT, "1000000", "keys", Runtime,
+            "keys whose copies in clients are tracked; beyond it copies become void; 0 for any number";
     }
     "Server" {
         Shards "shards": Kind::Integer { min: 0, max: 1024 }, "0", "shards", Startup,
@@ -105,8 +107,8 @@ options! {
             "how often the background work of a shard runs";
         ActiveExpireEffort "active-expire-effort": Kind::Integer { min: 1, max: 10 }, "1", "", Runtime,
             "how hard to look for expired keys that nobody asks for";
-        NotifyKeyspaceEvents "notify-keyspace-events": Kind::KeyspaceEvents, "", "", Informational,
-            "which changes of keys to publish; this release publishes none";
+        NotifyKeyspaceEvents "notify-keyspace-events": Kind::KeyspaceEvents, "", "", Runtime,
+            "which changes of keys are published as messages; empty for none";
     }
     "Storage" {
         Dir "dir": Kind::Text, "./data", "", Startup,

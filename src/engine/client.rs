@@ -1,6 +1,8 @@
 //! A client's session, and what others may know of it.
 
 use super::multi::MultiState;
+use super::pubsub::Subscriptions;
+use super::tracking::{NO_REDIRECT, TrackingState};
 use crate::keyspace::WatchFlag;
 use crate::resp::Protocol;
 use bitflags::bitflags;
@@ -20,6 +22,11 @@ bitflags! {
         const NO_EVICT = 1 << 4;
         const NO_TOUCH = 1 << 5;
         const CLOSE_ASAP = 1 << 6;
+        const PUBSUB = 1 << 7;
+        const TRACKING = 1 << 8;
+        /// The client that invalidations are redirected to is gone.
+        const BROKEN_REDIRECT = 1 << 9;
+        const TRACKS_PREFIXES = 1 << 10;
     }
 }
 
@@ -28,8 +35,12 @@ impl ClientFlags {
     pub fn letters(self) -> String {
         let letters = [
             (Self::MONITOR, 'O'),
+            (Self::PUBSUB, 'P'),
             (Self::MULTI, 'x'),
             (Self::BLOCKED, 'b'),
+            (Self::TRACKING, 't'),
+            (Self::BROKEN_REDIRECT, 'R'),
+            (Self::TRACKS_PREFIXES, 'B'),
             (Self::CLOSE_ASAP, 'A'),
             (Self::UNIX_SOCKET, 'U'),
             (Self::NO_EVICT, 'e'),
@@ -65,6 +76,12 @@ pub struct ClientInfo {
     pub commands: AtomicU64,
     /// The registry's number of the last command; `u32::MAX`: none yet.
     pub last_command: AtomicU32,
+    /// The connection, as the shard names it.
+    conn: AtomicU64,
+    /// Subscriptions to channels, patterns and shard channels.
+    pub subscriptions: [AtomicUsize; 3],
+    /// The client that hears of void copies in its place; 0: none, -1: it does not track.
+    pub redirect: AtomicI64,
     pub texts: Mutex<ClientTexts>,
 }
 
@@ -81,6 +98,10 @@ impl ClientInfo {
     pub fn note_command(&self, number: u32, now_ms: i64) {
         self.last_command.store(number, Ordering::Relaxed);
         self.last_active_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    pub fn conn(&self) -> u64 {
+        self.conn.load(Ordering::Relaxed)
     }
 
     pub fn flags(&self) -> ClientFlags {
@@ -153,6 +174,9 @@ impl Clients {
             output_bytes: AtomicUsize::new(0),
             commands: AtomicU64::new(0),
             last_command: AtomicU32::new(u32::MAX),
+            conn: AtomicU64::new(u64::MAX),
+            subscriptions: Default::default(),
+            redirect: AtomicI64::new(NO_REDIRECT),
             texts: Mutex::default(),
         }
     }
@@ -216,10 +240,15 @@ pub struct Client {
     pub parked: Option<u64>,
     /// CLIENT NO-TOUCH: reading leaves no trace in OBJECT IDLETIME.
     pub no_touch: bool,
+    /// `None`: there are none.
+    pub subscriptions: Option<Box<Subscriptions>>,
+    /// CLIENT TRACKING; `None`: off.
+    pub tracking: Option<Box<TrackingState>>,
 }
 
 impl Client {
     pub fn new(info: Arc<ClientInfo>, conn: u64, authenticated: bool) -> Self {
+        info.conn.store(conn, Ordering::Relaxed);
         Self {
             info,
             conn,
@@ -232,6 +261,8 @@ impl Client {
             watch_flag: Arc::new(AtomicBool::new(false)),
             parked: None,
             no_touch: false,
+            subscriptions: None,
+            tracking: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The end of a transaction, and the texts for when the journal refuses it.
 
+use super::outbox::Outbox;
 use super::worker::Worker;
 use crate::command::Error;
 use crate::keyspace::Txn;
@@ -17,14 +18,21 @@ pub fn refusal(error: &aidb::Error) -> Error {
     Error::Other(format!("MISCONF Errors writing to the AOF file: {why}").into())
 }
 
+/// Commits a transaction, and hands over its side effects while its keys are still kept from others.
+#[inline]
+pub fn commit(txn: &mut Txn<'_>, outbox: &mut Outbox) -> Result<(), Error> {
+    let committed = txn.commit(&outbox.shared.journal);
+    committed.map_err(|error| refusal(&error))?;
+    outbox.hand_over(txn.effects_mut());
+    Ok(())
+}
+
 impl Worker {
     /// Commits what the buffers hold, or takes it back with an error.
     pub(super) fn commit(&mut self) -> Result<(), Error> {
         let shared = self.shared;
         let mut txn = Txn::new(shared.keyspace, &mut self.buffers, 0, self.now_ms);
-        txn.commit(&shared.journal)
-            .map(|_| ())
-            .map_err(|error| refusal(&error))
+        commit(&mut txn, &mut self.outbox)
     }
 
     /// Takes back what the buffers hold.

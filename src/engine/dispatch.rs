@@ -7,11 +7,11 @@ use super::registry::{EngineCtx, EngineHandler, Entry, Run};
 use super::shared::PauseMode;
 use super::work::Kind;
 use super::worker::{Flow, Worker};
-use super::{Message, multi};
+use super::{Message, multi, pubsub, tracking};
 use crate::command::{Error, Flags};
 use crate::locks::Mode;
 use crate::observe::SlowLog;
-use crate::resp::{Args, OwnedArgs, RespWriter};
+use crate::resp::{Args, OwnedArgs, Protocol, RespWriter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,13 +21,43 @@ use std::time::{Duration, Instant};
 pub(super) const OUT_OF_MEMORY: Error =
     Error::text("OOM command not allowed when used memory > 'maxmemory'.");
 
+/// What a subscriber of RESP2 reads when it asks for something else.
+#[cold]
+fn only_subscriptions(entry: &Entry) -> Error {
+    let line = format!(
+        "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+        entry.spec.name
+    );
+    let line = match entry.run {
+        Run::Exec => format!("EXECABORT Transaction discarded because of: {line}"),
+        _ => format!("ERR {line}"),
+    };
+    Error::Other(line.into())
+}
+
 impl Worker {
     /// Runs a request; its reply goes to `out`.
     #[inline]
     pub fn command(&mut self, client: &mut Client, args: Args<'_>, out: &mut Vec<u8>) -> Flow {
         let mark = out.len();
         let flow = match self.shared.registry.find(&args) {
-            Ok(entry) => self.admit(entry, client, args, out),
+            Ok(entry) => {
+                let flow = self.admit(entry, client, args, out);
+                if client.tracking.is_some() {
+                    tracking::forget_caching(client, entry);
+                }
+                if client.reply_mode != ReplyMode::On
+                    && client.multi.is_none()
+                    && pubsub::is_subscription(entry)
+                {
+                    // Subscriptions are answered as messages are sent, whatever CLIENT REPLY says.
+                    let pushes = out.split_off(mark);
+                    Self::apply_reply_mode(client, out, mark, flow);
+                    out.extend_from_slice(&pushes);
+                    return flow;
+                }
+                flow
+            }
             Err(error) => {
                 if let Some(entry) = self.shared.registry.get(args.get(0)) {
                     let shard = self.shared.observer.shard(self.shard as usize);
@@ -40,6 +70,7 @@ impl Worker {
         if client.reply_mode != ReplyMode::On {
             Self::apply_reply_mode(client, out, mark, flow);
         }
+        self.tell_self(client, out, mark);
         flow
     }
 
@@ -58,7 +89,15 @@ impl Worker {
             self.refuse(client, out, &OUT_OF_MEMORY);
             return Flow::Done;
         }
+        if client.subscriptions.is_some()
+            && client.protocol == Protocol::Resp2
+            && !pubsub::may_run_subscribed(entry)
+        {
+            self.refuse(client, out, &only_subscriptions(entry));
+            return Flow::Done;
+        }
         client.info.note_command(entry.number, self.now_ms);
+        self.outbox.writer = client.id();
         if client.multi.is_some() && !multi::runs_inside(entry) {
             self.queue(entry, client, args, out);
             return Flow::Done;
@@ -257,6 +296,7 @@ impl Worker {
     fn is_paused(entry: &Entry, client: &Client, pause: PauseMode) -> bool {
         let writes = |e: &Entry| {
             e.spec.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE)
+                || matches!(e.spec.name, "publish" | "spublish")
                 || matches!(e.run, Run::Script(invocation) if !invocation.is_read_only())
         };
         let exempt = matches!(

@@ -1,6 +1,7 @@
 //! What other threads tell a shard.
 
 use super::blocked::Served;
+use super::outbox::Delivery;
 use std::sync::Arc;
 
 /// A message in a shard's mailbox.
@@ -20,6 +21,10 @@ pub enum Message {
     Monitor(Arc<[u8]>),
     /// A script has become slow: who waits for what it holds is to be told.
     Busy,
+    /// Something for clients of this shard.
+    Deliver(Delivery),
+    /// An option was changed.
+    Configured,
     /// Clients may go on after CLIENT PAUSE.
     Unpause,
     /// Stop accepting, finish what runs, end.

@@ -19,13 +19,17 @@ mod blocked;
 mod check;
 mod client;
 mod commit;
+#[cfg(test)]
+mod conversations;
 mod dispatch;
 #[cfg(test)]
 mod fault_tests;
 mod message;
 mod multi;
 mod open;
+mod outbox;
 mod plain;
+mod pubsub;
 pub mod registry;
 mod running;
 mod script_host;
@@ -34,6 +38,7 @@ mod shared;
 mod stored_scripts;
 #[cfg(test)]
 mod testing;
+mod tracking;
 mod waiting;
 mod work;
 mod worker;
@@ -44,6 +49,7 @@ pub use check::check;
 pub use client::{Client, ClientFlags, ClientInfo, Clients, Peer};
 pub use message::Message;
 pub use open::{listen_to_changes, open};
+pub use outbox::{Delivery, Outputs};
 pub use running::Running;
 pub use shared::{Host, Pause, PauseMode, Shared};
 pub use worker::{Flow, Worker};

@@ -7,6 +7,7 @@ use super::admission::{self, Grants, Wait};
 use super::client::{Client, ClientFlags};
 use super::registry::{EngineCtx, Entry, Run};
 use super::script_run;
+use super::tracking::note_reads;
 use super::work::{Kind, Token};
 use super::worker::{Flow, Worker};
 use crate::base::number::parse_i64;
@@ -307,6 +308,7 @@ impl Worker {
         self.note_touching(entry, client);
         let result = match entry.run {
             Run::Data(handler) => {
+                note_reads(&mut self.outbox, entry, client, &args);
                 let db = self.shared.keyspace.physical(client.db);
                 let mut reply = RespWriter::new(out, client.protocol);
                 self.call(handler, db, args, &mut reply)

@@ -2,8 +2,9 @@
 
 use super::Client;
 use super::admission::{self, Grants, Wait};
-use super::commit::{PANICKED, refusal};
+use super::commit::{self, PANICKED};
 use super::registry::Entry;
+use super::tracking::note_reads;
 use super::work::{Kind, Token};
 use super::worker::{Flow, Worker};
 use crate::base::clock;
@@ -43,6 +44,7 @@ impl Worker {
                 drop(txn);
                 return self.plain_locked(entry, handler, client, args, out);
             }
+            note_reads(&mut self.outbox, entry, client, &args);
             let mark = out.len();
             let mut reply = RespWriter::new(out, client.protocol);
             let mut ctx = Ctx {
@@ -55,11 +57,7 @@ impl Worker {
             };
             // The stripe stays held until the journal has the change, so its order is everybody's.
             let result = match catch_unwind(AssertUnwindSafe(|| handler(&mut ctx))) {
-                Ok(Ok(())) => ctx
-                    .txn
-                    .commit(&shared.journal)
-                    .map(|_| ())
-                    .map_err(|e| refusal(&e)),
+                Ok(Ok(())) => commit::commit(&mut ctx.txn, &mut self.outbox),
                 Ok(Err(error)) => {
                     ctx.txn.rollback();
                     Err(error)
@@ -167,6 +165,7 @@ impl Worker {
         args: Args<'_>,
         out: &mut Vec<u8>,
     ) -> Flow {
+        note_reads(&mut self.outbox, entry, client, &args);
         let mark = out.len();
         let mut reply = RespWriter::new(out, client.protocol);
         let db = self.shared.keyspace.physical(client.db);

@@ -2,7 +2,7 @@
 
 use super::admin;
 use super::worker::{Flow, Worker};
-use super::{multi, script_run};
+use super::{multi, pubsub, script_run};
 use crate::command::{self, Command, Error, Flags, Handler, Spec};
 use crate::resp::{Args, Reply};
 use ahash::{HashMap, HashMapExt};
@@ -58,6 +58,11 @@ impl Registry {
         let data = command::families().map(|c| entry(c, &mut specs, Run::Data));
         let mut entries: Vec<Entry> = data.collect();
         entries.extend(admin::families().map(|c| entry(c, &mut specs, Run::Engine)));
+        entries.extend(
+            pubsub::COMMANDS
+                .iter()
+                .map(|c| entry(c, &mut specs, Run::Engine)),
+        );
         entries.extend(admin::mixed_families().map(|c| entry(c, &mut specs, |run| run)));
         entries.extend(
             script_run::COMMANDS

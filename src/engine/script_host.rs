@@ -4,6 +4,7 @@ use super::admission::{self, Wait};
 use super::dispatch::OUT_OF_MEMORY;
 use super::registry::{EngineCtx, EngineHandler, Entry, Run};
 use super::script_run::Frame;
+use super::tracking::{self, Tracker};
 use super::worker::Worker;
 use crate::command::{Access, Error, Flags, KeyFlags};
 use crate::config::UndeclaredKeys;
@@ -15,6 +16,8 @@ use crate::script::{Called, Host, LogLevel, ReplyTokens, ScriptFlags};
 pub struct ScriptHost<'a> {
     pub worker: &'a mut Worker,
     pub frame: &'a mut Frame,
+    /// The script's KEYS.
+    pub declared: &'a [&'a [u8]],
 }
 
 impl Host for ScriptHost<'_> {
@@ -40,6 +43,11 @@ impl Host for ScriptHost<'_> {
                         reply.error(&error.line());
                         return Called::Done;
                     }
+                }
+                if let Some(tracker) = self.frame.tracker
+                    && entry.spec.flags.contains(Flags::READONLY)
+                {
+                    self.note_reads(tracker, entry, &args);
                 }
                 let db = self.worker.shared.keyspace.physical(self.frame.db);
                 if let Err(error) = self.worker.call(handler, db, args, reply) {
@@ -231,6 +239,16 @@ impl ScriptHost<'_> {
                 Ok(Called::Restart)
             }
         }
+    }
+
+    /// A script that reads may return anything that its keys hold: its client hears of all that it declared.
+    #[cold]
+    fn note_reads(&mut self, tracker: Tracker, entry: &Entry, args: &Args<'_>) {
+        let outbox = &mut self.worker.outbox;
+        for key in self.declared {
+            tracking::remember(outbox, tracker, key);
+        }
+        tracking::remember_keys(outbox, tracker, entry.spec, args);
     }
 
     /// Runs a command of the engine as the scripts' own session.

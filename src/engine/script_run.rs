@@ -16,6 +16,7 @@ use super::registry::Entry;
 use super::running::RunningScript;
 use super::script_host::ScriptHost;
 use super::shared::Shared;
+use super::tracking::{self, Tracker};
 use super::work::{Kind, Token};
 use super::worker::{Flow, Worker};
 use crate::base::clock;
@@ -166,6 +167,8 @@ pub struct Frame {
     pub grants: Grants,
     pub wait: Option<Wait>,
     pub log: Vec<(LogLevel, Vec<u8>)>,
+    /// The client, where it keeps copies of what it reads.
+    pub tracker: Option<Tracker>,
     first_db: usize,
     seed: u64,
     rng: fastrand::Rng,
@@ -362,7 +365,11 @@ impl Worker {
                 self.shared.locks.release(withdrawn.held);
                 self.shared.gate.release(hold);
             }
-            Some(wait) => self.keeper.cancel(wait),
+            Some(wait) => {
+                self.keeper.cancel(wait);
+                // It may have published before it waited for its first key.
+                self.rollback();
+            }
             None => self.rollback(),
         }
         self.end_frame(&mut work.frame);
@@ -456,6 +463,7 @@ impl Worker {
             grants: Grants::default(),
             wait: None,
             log: Vec::new(),
+            tracker: tracking::reader(client),
             first_db: client.db,
             seed,
             rng: fastrand::Rng::with_seed(seed),
@@ -603,6 +611,7 @@ impl Worker {
             &mut ScriptHost {
                 worker: self,
                 frame,
+                declared: &parts.keys,
             },
             &mut reply,
         );

@@ -3,8 +3,10 @@
 use super::blocked::Waiters;
 use super::client::Clients;
 use super::message::Message;
+use super::pubsub::Channels;
 use super::registry::Registry;
 use super::running::Running;
+use super::tracking::Tracking;
 use crate::base::mailbox::Mailbox;
 use crate::config::Config;
 use crate::keyspace::Keyspace;
@@ -94,6 +96,10 @@ pub struct Shared {
     pub clients: Clients,
     pub running: Running,
     pub pause: Pause,
+    /// The subscriptions of all shards.
+    pub channels: Channels,
+    /// Copies of keys that clients keep.
+    pub tracking: Tracking,
     /// Clients that MONITOR.
     pub monitors: AtomicUsize,
     /// DEBUG SET-ACTIVE-EXPIRE.

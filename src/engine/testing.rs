@@ -3,7 +3,7 @@
 use super::blocked::Waiters;
 use super::client::{Client, Peer};
 use super::registry::Registry;
-use super::{Clients, Flow, Host, Message, Shared, Worker};
+use super::{Clients, Flow, Host, Message, Outputs, Shared, Worker};
 use crate::base::clock;
 use crate::base::mailbox::Mailbox;
 use crate::command::{Command, Flags, Group, Handler, KeyFlags, KeySpec, Spec};
@@ -91,6 +91,7 @@ impl Server {
         let mut out = Vec::new();
         worker.begin_pass();
         let flow = worker.command(client, Args::from_slices(request), &mut out);
+        worker.broadcast();
         worker.end_pass().expect("a healthy journal");
         (flow, String::from_utf8_lossy(&out).into_owned())
     }
@@ -117,6 +118,138 @@ impl Server {
     /// The next message to a shard.
     pub fn message(&self, shard: usize) -> Option<Message> {
         self.shared.host.mailboxes[shard].pop()
+    }
+}
+
+/// Clients in conversation with a server of some shards, one after the other on each shard.
+pub struct Party {
+    pub server: Server,
+    clients: Vec<Seat>,
+}
+
+struct Seat {
+    client: Client,
+    heard: Vec<u8>,
+    /// The server has closed the connection.
+    gone: bool,
+}
+
+impl Party {
+    /// Three clients whose ids begin with `first_id`.
+    pub fn of(shards: u32, first_id: u64) -> Self {
+        const CLIENTS: u32 = 3;
+        let mut server = Server::start(shards, &[("lua-dialect", "redis")]);
+        let mut clients = Vec::new();
+        while clients.len() < CLIENTS as usize {
+            let client = server.connect(clients.len() as u32 % shards);
+            if client.id() < first_id {
+                server.shared.clients.leave(client.id());
+                continue;
+            }
+            clients.push(Seat {
+                client,
+                heard: Vec::new(),
+                gone: false,
+            });
+        }
+        Self { server, clients }
+    }
+
+    /// One client's request, and what all shards do because of it.
+    pub fn run(&mut self, who: usize, request: &[&[u8]]) -> Flow {
+        let Self { server, clients } = self;
+        let Seat {
+            client,
+            heard,
+            gone,
+        } = &mut clients[who];
+        if *gone {
+            return Flow::Close;
+        }
+        let shard = client.info.shard as usize;
+        let worker = &mut server.workers[shard];
+        worker.begin_pass();
+        let flow = worker.command(client, Args::from_slices(request), heard);
+        if flow == Flow::Close {
+            self.close(who);
+        }
+        self.settle(shard);
+        flow
+    }
+
+    /// Ends the pass of a shard, and lets all shards read their mail.
+    pub fn settle(&mut self, shard: usize) {
+        let worker = &mut self.server.workers[shard];
+        worker.broadcast();
+        worker.deliver_waiting(&mut Seats(&mut self.clients));
+        worker.end_pass().expect("a healthy journal");
+        while let Some((shard, message)) = self.next_message() {
+            match message {
+                Message::Deliver(delivery) => {
+                    let worker = &mut self.server.workers[shard];
+                    worker.deliver(&delivery, &mut Seats(&mut self.clients));
+                }
+                Message::Kill { client } => {
+                    let who = self.clients.iter().position(|c| c.client.id() == client);
+                    self.close(who.expect("a client of this party"));
+                }
+                Message::Wake(token) => self.resume(shard, token),
+                Message::Configured => self.server.workers[shard].read_settings(),
+                _ => {}
+            }
+        }
+    }
+
+    /// Lets a client's script run to its end.
+    pub fn finish(&mut self, who: usize) {
+        while self.clients[who].client.parked.is_some() {
+            let shard = self.clients[who].client.info.shard as usize;
+            for token in self.server.workers[shard].take_runnable() {
+                self.resume(shard, token);
+            }
+            self.settle(shard);
+        }
+    }
+
+    fn resume(&mut self, shard: usize, token: u64) {
+        let worker = &mut self.server.workers[shard];
+        worker.begin_pass();
+        let Some(conn) = worker.conn_of(token) else {
+            return;
+        };
+        let seat = self.clients.iter_mut().find(|c| c.client.conn == conn);
+        let Seat { client, heard, .. } = seat.expect("a client of this party");
+        worker.resume(token, client, heard);
+        worker.deliver_waiting(&mut Seats(&mut self.clients));
+    }
+
+    fn next_message(&self) -> Option<(usize, Message)> {
+        let mut shards = 0..self.server.workers.len();
+        shards.find_map(|shard| Some((shard, self.server.message(shard)?)))
+    }
+
+    /// A client's connection ends.
+    pub fn close(&mut self, who: usize) {
+        let seat = &mut self.clients[who];
+        seat.gone = true;
+        let shard = seat.client.info.shard as usize;
+        assert!(self.server.workers[shard].abandon(&mut seat.client));
+    }
+
+    /// What a client has read since it was last asked.
+    pub fn hear(&mut self, who: usize) -> Vec<u8> {
+        std::mem::take(&mut self.clients[who].heard)
+    }
+}
+
+struct Seats<'a>(&'a mut Vec<Seat>);
+
+impl Outputs for Seats<'_> {
+    fn with(&mut self, conn: u64, write: &mut dyn FnMut(&mut Client, &mut Vec<u8>)) {
+        let seat = self.0.iter_mut().find(|seat| seat.client.conn == conn);
+        if let Some(seat) = seat.filter(|seat| !seat.gone) {
+            write(&mut seat.client, &mut seat.heard);
+        }
     }
 }
 
@@ -159,6 +292,8 @@ fn shared(shards: u32, config: Config, store: Options, dir: &Path) -> Shared {
         clients: Clients::default(),
         running: super::running::Running::default(),
         pause: super::shared::Pause::default(),
+        channels: super::pubsub::Channels::default(),
+        tracking: super::tracking::Tracking::default(),
         monitors: AtomicUsize::new(0),
         active_expire: AtomicBool::new(true),
         stopping: AtomicBool::new(false),

@@ -2,13 +2,17 @@
 
 use super::admission::Gatekeeper;
 use super::client::Client;
+use super::commit;
 use super::open::value_limits;
+use super::outbox::Outbox;
+use super::pubsub::{self, Subscribers};
 use super::script_run::ScriptState;
 use super::shared::Shared;
+use super::tracking;
 use super::work::{Kind, Token, Work, Works};
 use crate::base::clock;
 use crate::config::Opt;
-use crate::keyspace::{Txn, TxnBuffers};
+use crate::keyspace::{Notify, Txn, TxnBuffers};
 use crate::observe::ShardStats;
 use crate::observe::allocator;
 use aidb::{Durability, Sequence};
@@ -46,6 +50,10 @@ pub struct Worker {
     pub(super) slower_than_us: i64,
     pub(super) latency: LatencySettings,
     pub(super) buffers: TxnBuffers,
+    /// What clients are to be told besides their replies.
+    pub(super) outbox: Outbox,
+    /// Who of this shard's clients subscribed to what.
+    pub(super) subscribers: Subscribers,
     pub(super) rng: fastrand::Rng,
     pub(super) works: Works,
     pub(super) scripts: ScriptState,
@@ -67,6 +75,10 @@ pub struct Worker {
 
 /// Stripes of which a shard looks for expired keys before it looks at the clock again.
 const EXPIRE_STRIPES_PER_LOOK: usize = 16;
+/// The writer of what no client asked for; the ids of clients begin with one.
+const NOBODY: u64 = 0;
+/// Keys that are taken out of a table of tracked keys at a time, once its limit has been lowered.
+const TRACKED_KEYS_PER_TICK: usize = 1000;
 /// Expired keys that are removed from one stripe at a time.
 const EXPIRE_KEYS_PER_STRIPE: usize = 128;
 
@@ -82,6 +94,8 @@ impl Worker {
             slower_than_us: -1,
             latency: LatencySettings::default(),
             buffers: TxnBuffers::default(),
+            outbox: Outbox::new(shared, shard),
+            subscribers: Subscribers::default(),
             rng: fastrand::Rng::new(),
             works: Works::default(),
             scripts: ScriptState::new(shared, shard),
@@ -175,6 +189,7 @@ impl Worker {
         let mark = out.len();
         self.clock = Instant::now();
         self.failed = false;
+        self.outbox.writer = client.id();
         let flow = match kind {
             Kind::Plain { entry, args, wait } => {
                 match self.advance_plain(wait, token, entry, client, &args) {
@@ -206,6 +221,7 @@ impl Worker {
             Kind::Blocked(blocked) => self.blocked_resume(token, blocked, client, since_us, out),
         };
         Self::apply_reply_mode(client, out, mark, flow);
+        self.tell_self(client, out, mark);
         flow
     }
 
@@ -244,6 +260,7 @@ impl Worker {
         self.shared.gate.leave(self.shard);
         if self.shard == 0 {
             allocator::sample();
+            self.shrink_tracking();
         }
     }
 
@@ -297,20 +314,38 @@ impl Worker {
     fn leave(&mut self, client: &mut Client) {
         super::multi::discard_all(self, client);
         super::admin::stop_monitoring(self, client);
+        pubsub::leave_all(self, client);
+        tracking::stop(self, client);
         self.shared.clients.leave(client.id());
     }
 
-    fn read_settings(&mut self) {
+    /// Takes over what has been set. Called some times a second, and when CONFIG SET has changed something.
+    pub fn read_settings(&mut self) {
         let settings = self.shared.config.settings();
         self.string_len_max = settings.size(Opt::ProtoMaxBulkLen);
         let memory_max = settings.size(Opt::Maxmemory);
         self.over_memory = memory_max > 0 && allocator::stats().allocated as usize > memory_max;
         self.buffers.limits = value_limits(settings);
+        let events = settings.number(Opt::NotifyKeyspaceEvents) as u16;
+        let events = Notify::from_bits_truncate(events);
+        self.buffers.effects().set_notify_classes(events);
         self.slower_than_us = settings.number(Opt::SlowlogLogSlowerThan);
         self.latency = LatencySettings {
             threshold_ms: settings.number(Opt::LatencyMonitorThreshold),
             tracking: settings.flag(Opt::LatencyTracking),
         };
+    }
+
+    /// Has the table of tracked keys follow its limit, also where nobody reads.
+    fn shrink_tracking(&mut self) {
+        let keys_max = self
+            .shared
+            .config
+            .settings()
+            .size(Opt::TrackingTableMaxKeys);
+        let tracking = &self.shared.tracking;
+        self.outbox.writer = NOBODY;
+        tracking.shrink(keys_max, TRACKED_KEYS_PER_TICK, &mut self.outbox);
     }
 
     /// Removes expired keys from this shard's stripes, for a bounded time: a millisecond for each step of
@@ -352,8 +387,9 @@ impl Worker {
         let mut txn = Txn::new(self.shared.keyspace, &mut self.buffers, 0, self.now_ms);
         let removed = txn.expire_stripe(index, EXPIRE_KEYS_PER_STRIPE);
         // Where the journal refuses, the keys stay, still expired, until it takes them.
-        let removed = match txn.commit(&self.shared.journal) {
-            Ok(_) => removed,
+        self.outbox.writer = NOBODY;
+        let removed = match commit::commit(&mut txn, &mut self.outbox) {
+            Ok(()) => removed,
             Err(_) => 0,
         };
         drop(txn);

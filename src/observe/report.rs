@@ -1,13 +1,14 @@
 //! The sections of INFO that need nothing but what is observed here.
 
-use super::info::InfoBuilder;
+use super::info::{InfoBuilder, Section};
 use super::{Observer, process};
 
 const PERCENTILES: [f64; 3] = [50.0, 99.0, 99.9];
 
 impl Observer {
     /// Writes Stats: counts since the start, and the figures per second.
-    pub fn write_stats(&self, info: &mut InfoBuilder) {
+    /// The figures of all shards; `more` adds those that are not counted here.
+    pub fn write_stats(&self, info: &mut InfoBuilder, more: impl FnOnce(&mut Section<'_>)) {
         info.section("Stats", |section| {
             let totals = self.totals();
             let rates = self.rates.lock();
@@ -42,6 +43,7 @@ impl Observer {
                 .field("total_error_replies", self.errors.total())
                 .field("total_reads_processed", totals.reads_processed)
                 .field("total_writes_processed", totals.writes_processed);
+            more(section);
         });
     }
 

@@ -256,6 +256,20 @@ impl Connection {
         self.out.len() + self.ready.len() + held + self.in_flight
     }
 
+    fn class(&self) -> ClientClass {
+        if self.client.subscriptions.is_some() {
+            ClientClass::Pubsub
+        } else {
+            ClientClass::Normal
+        }
+    }
+
+    /// Whether more is unread than may be at once; looked at with every message, since others send those.
+    pub fn is_overrun(&self, settings: &Settings) -> bool {
+        let hard_bytes = settings.buffer_limit(self.class()).hard_bytes;
+        hard_bytes > 0 && self.unsent_bytes() as u64 > hard_bytes
+    }
+
     /// Gives up on a client that does not read what it asked for.
     pub fn check_output(&mut self, settings: &Settings, now_ms: i64) -> bool {
         let unsent = self.unsent_bytes();
@@ -267,7 +281,7 @@ impl Connection {
             hard_bytes,
             soft_bytes,
             soft_seconds,
-        } = settings.buffer_limit(ClientClass::Normal);
+        } = settings.buffer_limit(self.class());
         let over = |limit: u64| limit > 0 && unsent as u64 > limit;
         if !over(soft_bytes) {
             self.over_soft_limit_since_ms = None;

@@ -5,8 +5,8 @@ use super::net::{
     CloseReason, ConnKey, ListenerId, ListenerSocket, Net, NetConfig, NetHandler, Sockets,
 };
 use crate::base::mailbox::Mailbox;
-use crate::config::Opt;
-use crate::engine::{Client, ClientFlags, Flow, Message, Peer, Shared, Worker};
+use crate::config::{Opt, Settings};
+use crate::engine::{Client, ClientFlags, Flow, Message, Outputs, Peer, Shared, Worker};
 use crate::resp::Limits;
 use slab::Slab;
 use socket2::SockRef;
@@ -69,6 +69,8 @@ struct Shard {
     held: Vec<usize>,
     /// Connections that have used up their turn.
     ready: Vec<usize>,
+    /// Subscribers that do not read what they subscribed to.
+    overrun: Vec<usize>,
     limits: Limits,
     input_max: usize,
     keepalive_s: i64,
@@ -88,6 +90,7 @@ impl Shard {
             dirty: Vec::new(),
             held: Vec::new(),
             ready: Vec::new(),
+            overrun: Vec::new(),
             limits: Limits::default(),
             input_max: usize::MAX,
             keepalive_s: -1,
@@ -128,6 +131,11 @@ impl Shard {
 
     /// Ends the pass: the journal first, then the replies.
     fn end_pass(&mut self, net: &mut Net) {
+        self.worker.broadcast();
+        self.tell_clients();
+        for id in std::mem::take(&mut self.overrun) {
+            self.cut_off(net, id);
+        }
         let barrier = match self.worker.end_pass() {
             Ok(barrier) => barrier,
             Err(error) => {
@@ -204,6 +212,16 @@ impl Shard {
                 }
             }
             Message::Busy => self.worker.look_for_busy(),
+            Message::Deliver(delivery) => {
+                let mut listeners = Listeners {
+                    connections: &mut self.connections,
+                    dirty: &mut self.dirty,
+                    overrun: &mut self.overrun,
+                    settings: self.shared.config.settings(),
+                };
+                self.worker.deliver(&delivery, &mut listeners);
+            }
+            Message::Configured => self.worker.read_settings(),
             Message::Unpause => {
                 for token in self.worker.paused() {
                     self.resume(net, token);
@@ -241,6 +259,7 @@ impl Shard {
 
     /// What follows from a request that ended, or did not.
     fn after(&mut self, sockets: &mut Sockets, id: usize, flow: Flow) {
+        self.tell_clients();
         let connection = &mut self.connections[id];
         mark_dirty(&mut self.dirty, id, connection);
         match flow {
@@ -249,6 +268,8 @@ impl Shard {
             Flow::Close => connection.closing = true,
         }
         if connection.gone {
+            // It stayed for its script, which has ended: there is nothing to wait for.
+            self.worker.abandon(&mut connection.client);
             self.forget(id);
         } else {
             self.proceed(sockets, id);
@@ -267,6 +288,20 @@ impl Shard {
         mark_dirty(&mut self.dirty, id, connection);
         if progress == Progress::More {
             self.ready.push(id);
+        }
+        self.tell_clients();
+    }
+
+    /// Gives the clients of this shard what requests had to tell them.
+    fn tell_clients(&mut self) {
+        if self.worker.is_telling() {
+            let mut listeners = Listeners {
+                connections: &mut self.connections,
+                dirty: &mut self.dirty,
+                overrun: &mut self.overrun,
+                settings: self.shared.config.settings(),
+            };
+            self.worker.deliver_waiting(&mut listeners);
         }
     }
 
@@ -315,31 +350,45 @@ impl Shard {
         let settings = self.shared.config.settings();
         let timeout_ms = settings.number(Opt::Timeout) * 1000;
         let now_ms = self.worker.now_ms;
-        let shard = self.shared.observer.shard(self.worker.shard as usize);
-        for (_, connection) in &mut self.connections {
+        let mut overrun = Vec::new();
+        for (id, connection) in &mut self.connections {
             if connection.gone {
                 continue;
             }
             let info = &connection.client.info;
             let idle_ms = now_ms - info.last_active_ms.load(Ordering::Relaxed);
-            let monitors = info.flags().contains(ClientFlags::MONITOR);
+            let listens = info
+                .flags()
+                .intersects(ClientFlags::MONITOR | ClientFlags::PUBSUB);
             if timeout_ms > 0
                 && idle_ms > timeout_ms
                 && connection.client.parked.is_none()
-                && !monitors
+                && !listens
             {
                 net.close(connection.key);
             } else if connection.check_output(settings, now_ms) {
-                tracing::warn!(
-                    client = connection.client.id(),
-                    "closed: its unread replies exceed client-output-buffer-limit"
-                );
-                shard.output_buffer_disconnections.add(1);
-                connection.drop_output();
-                connection.closing = true;
-                net.close(connection.key);
+                overrun.push(id);
             }
         }
+        for id in overrun {
+            self.cut_off(net, id);
+        }
+    }
+
+    /// Gives up on a client that does not read what it is sent.
+    fn cut_off(&mut self, net: &mut Net, id: usize) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        tracing::warn!(
+            client = connection.client.id(),
+            "closed: its unread replies exceed client-output-buffer-limit"
+        );
+        let shard = self.shared.observer.shard(self.worker.shard as usize);
+        shard.output_buffer_disconnections.add(1);
+        connection.drop_output();
+        connection.closing = true;
+        net.close(connection.key);
     }
 
     fn read_settings(&mut self) {
@@ -409,6 +458,32 @@ impl Shard {
     }
 }
 
+/// The clients of a shard, as those reach them who have something to tell.
+struct Listeners<'a> {
+    connections: &'a mut Slab<Box<Connection>>,
+    dirty: &'a mut Vec<usize>,
+    overrun: &'a mut Vec<usize>,
+    settings: &'a Settings,
+}
+
+impl Outputs for Listeners<'_> {
+    fn with(&mut self, conn: u64, write: &mut dyn FnMut(&mut Client, &mut Vec<u8>)) {
+        let id = conn as usize;
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        if connection.gone || connection.closing {
+            return;
+        }
+        write(&mut connection.client, &mut connection.out);
+        mark_dirty(self.dirty, id, connection);
+        if connection.is_overrun(self.settings) {
+            connection.closing = true;
+            self.overrun.push(id);
+        }
+    }
+}
+
 fn mark_dirty(dirty: &mut Vec<usize>, id: usize, connection: &mut Connection) {
     if !connection.dirty {
         connection.dirty = true;
@@ -474,6 +549,7 @@ impl NetHandler for Shard {
         if progress == Progress::More && !self.ready.contains(&id) {
             self.ready.push(id);
         }
+        self.tell_clients();
     }
 
     fn peer_finished(&mut self, _: &mut Sockets, conn: ConnKey) {

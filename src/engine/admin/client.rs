@@ -1,6 +1,6 @@
 //! CLIENT: who is connected, and what becomes of them.
 
-use super::client_filter::{self, KillFilter, ListFilter};
+use super::client_filter::{KillFilter, ListFilter};
 use super::{ADMIN, SESSION, error, help, help_spec, is, ok, text};
 use crate::base::number::parse_i64;
 use crate::command::{Command, Error, Flags, Group, Spec};
@@ -8,7 +8,7 @@ use crate::engine::client::{ClientFlags, ClientInfo, ReplyMode};
 use crate::engine::registry::{EngineCtx, EngineHandler, Registry};
 use crate::engine::shared::PauseMode;
 use crate::engine::worker::Flow;
-use crate::engine::{Client, Message};
+use crate::engine::{Client, Message, tracking};
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
@@ -50,9 +50,14 @@ static SUBCOMMANDS: &[Command<EngineHandler>] = &[
     sub("client|unblock", -3, ADMIN, "5.0.0", "O(log N) where N is the number of client connections",
         "Unblock a client blocked in a blocking command from a different connection", unblock),
     sub("client|trackinginfo", 2, SESSION, "6.2.0", "O(1)",
-        "Return information about server assisted client side caching for the current connection", trackinginfo),
+        "Return information about server assisted client side caching for the current connection",
+        tracking::trackinginfo),
     sub("client|getredir", 2, SESSION, "6.0.0", "O(1)",
-        "Get tracking notifications redirection client ID if any", getredir),
+        "Get tracking notifications redirection client ID if any", tracking::getredir),
+    sub("client|tracking", -3, SESSION, "6.0.0", "O(1). Some options may introduce additional complexity.",
+        "Enable or disable server assisted client side caching support", tracking::tracking),
+    sub("client|caching", 3, SESSION, "6.0.0", "O(1)",
+        "Instruct the server about tracking or not keys in the next request", tracking::caching),
     Command::new(help_spec("client|help", Group::Connection, "5.0.0"), client_help),
 ];
 
@@ -169,8 +174,8 @@ fn put_line(out: &mut String, info: &ClientInfo, registry: &Registry, now_ms: i6
     // Writing to a String does not fail.
     let _ = writeln!(
         out,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} qbuf={query} \
-         qbuf-free={free} obl={output} oll=0 omem=0 tot-mem={} events=r cmd={command} user=default redir=-1 resp={} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} qbuf={query} \
+         qbuf-free={free} obl={output} oll=0 omem=0 tot-mem={} events=r cmd={command} user=default redir={} resp={} \
          lib-name={} lib-ver={}",
         info.id,
         info.address,
@@ -181,8 +186,12 @@ fn put_line(out: &mut String, info: &ClientInfo, registry: &Registry, now_ms: i6
         seconds(info.last_active_ms.load(Ordering::Relaxed)),
         info.flags().letters(),
         number(&info.db),
+        number(&info.subscriptions[0]),
+        number(&info.subscriptions[1]),
+        number(&info.subscriptions[2]),
         info.queued.load(Ordering::Relaxed),
         query + free + output + size_of::<Client>() + size_of::<ClientInfo>(),
+        info.redirect.load(Ordering::Relaxed),
         info.resp.load(Ordering::Relaxed),
         texts.lib_name,
         texts.lib_version,
@@ -325,29 +334,13 @@ fn unblock(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     Ok(Flow::Done)
 }
 
-/// No client can turn tracking on, so all of these are off.
-fn trackinginfo(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
-    ctx.reply.map(3);
-    ctx.reply.bulk(b"flags");
-    ctx.reply.set(1);
-    ctx.reply.bulk(b"off");
-    ctx.reply.bulk(b"redirect");
-    ctx.reply.integer(client_filter::NO_REDIRECT);
-    ctx.reply.bulk(b"prefixes");
-    ctx.reply.array(0);
-    Ok(Flow::Done)
-}
-
-fn getredir(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
-    ctx.reply.integer(client_filter::NO_REDIRECT);
-    Ok(Flow::Done)
-}
-
 fn client_help(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     help(ctx, "CLIENT", HELP)
 }
 
 const HELP: &[&str] = &[
+    "CACHING (YES|NO)",
+    "    Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes.",
     "GETREDIR",
     "    Return the client ID we are redirecting to when tracking is enabled.",
     "GETNAME",

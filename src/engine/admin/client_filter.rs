@@ -3,13 +3,10 @@
 use super::{error, is, text};
 use crate::base::number::parse_i64;
 use crate::command::Error;
-use crate::engine::client::ClientInfo;
+use crate::engine::client::{ClientFlags, ClientInfo};
 use crate::resp::Args;
 
-/// The client that invalidations are redirected to, when there is none.
-pub const NO_REDIRECT: i64 = -1;
-
-/// The kinds of clients that Redis tells apart. Without replication, none but normal ones exist.
+/// The kinds of clients that Redis tells apart. Without replication, there are no replicas and masters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ClientType {
     Normal,
@@ -33,8 +30,12 @@ impl ClientType {
             .ok_or_else(|| error(format!("ERR Unknown client type '{}'", text(name))))
     }
 
-    fn of(_: &ClientInfo) -> Self {
-        Self::Normal
+    fn of(info: &ClientInfo) -> Self {
+        if info.flags().contains(ClientFlags::PUBSUB) {
+            Self::Pubsub
+        } else {
+            Self::Normal
+        }
     }
 }
 

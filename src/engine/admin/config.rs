@@ -3,6 +3,7 @@
 use super::{ADMIN, error, help, help_spec, ok};
 use crate::command::{Command, Error, Flags, Group, Spec};
 use crate::config::ConfigError;
+use crate::engine::Message;
 use crate::engine::registry::{EngineCtx, EngineHandler};
 use crate::engine::worker::Flow;
 
@@ -71,7 +72,10 @@ fn set(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     }
     let given: Vec<&[u8]> = ctx.args.iter().skip(2).collect();
     let pairs: Vec<(&[u8], &[u8])> = given.chunks(2).map(|pair| (pair[0], pair[1])).collect();
-    ctx.worker.shared.config.set(&pairs).map_err(wire)?;
+    let shared = ctx.worker.shared;
+    shared.config.set(&pairs).map_err(wire)?;
+    ctx.worker.read_settings();
+    shared.tell_all(|| Message::Configured);
     ok(ctx)
 }
 

@@ -5,9 +5,9 @@ use crate::base::number::parse_i64;
 use crate::command::{Command, Error, Flags, Group, Spec};
 use crate::config::Opt;
 use crate::engine::client::{ClientFlags, ReplyMode};
-use crate::engine::multi;
 use crate::engine::registry::{EngineCtx, EngineHandler};
 use crate::engine::worker::{Flow, Worker};
+use crate::engine::{multi, pubsub, tracking};
 use crate::resp::Protocol;
 
 /// Commands that a client may send before it has authenticated.
@@ -95,10 +95,20 @@ const WRONG_PASSWORD: Error =
     Error::text("WRONGPASS invalid username-password pair or user is disabled.");
 
 fn ping(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
-    match ctx.args.len() {
-        1 => ctx.reply.simple("PONG"),
-        2 => ctx.reply.bulk(ctx.args.get(1)),
-        _ => return Err(Error::WrongArity("ping".into())),
+    if ctx.args.len() > 2 {
+        return Err(Error::WrongArity("ping".into()));
+    }
+    let text = ctx.args.try_get(1);
+    if ctx.client.subscriptions.is_some() && ctx.client.protocol == Protocol::Resp2 {
+        // A subscriber of RESP2 tells everything that it reads by the first word of an array.
+        ctx.reply.array(2);
+        ctx.reply.bulk(b"pong");
+        ctx.reply.bulk(text.unwrap_or_default());
+        return Ok(Flow::Done);
+    }
+    match text {
+        None => ctx.reply.simple("PONG"),
+        Some(text) => ctx.reply.bulk(text),
     }
     Ok(Flow::Done)
 }
@@ -255,6 +265,8 @@ fn reset(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let authenticated = required_password(ctx.worker).is_empty();
     multi::discard_all(ctx.worker, ctx.client);
     super::stop_monitoring(ctx.worker, ctx.client);
+    tracking::stop(ctx.worker, ctx.client);
+    pubsub::leave_all(ctx.worker, ctx.client);
     let client = &mut *ctx.client;
     client.select(0);
     client.set_protocol(Protocol::Resp2);

@@ -4,6 +4,7 @@ use super::{ANYTIME, REDIS_VERSION};
 use crate::base::clock;
 use crate::command::{Command, Error, Group, Spec};
 use crate::config::Opt;
+use crate::engine::pubsub::Kind;
 use crate::engine::registry::{EngineCtx, EngineHandler};
 use crate::engine::shared::Shared;
 use crate::engine::worker::Flow;
@@ -48,7 +49,7 @@ fn text(shared: &Shared, selection: Selection) -> String {
         .section("Clients", |section| put_clients(section, shared))
         .section("Memory", |section| put_memory(section, shared))
         .section("Persistence", |section| put_persistence(section, shared));
-    observer.write_stats(&mut info);
+    observer.write_stats(&mut info, |section| put_listeners(section, shared));
     info.section("Replication", |section| {
         section.field("role", "master").field("connected_slaves", 0);
     });
@@ -104,7 +105,19 @@ fn put_clients(section: &mut Section<'_>, shared: &Shared) {
         )
         .field("blocked_clients", totals.blocked_clients)
         .field("pubsub_clients", totals.pubsub_clients)
-        .field("tracking_clients", 0);
+        .field("tracking_clients", shared.tracking.client_count());
+}
+
+/// Who listens to what.
+fn put_listeners(section: &mut Section<'_>, shared: &Shared) {
+    let (channels, tracking) = (&shared.channels, &shared.tracking);
+    section
+        .field("pubsub_channels", channels.len(Kind::Channel))
+        .field("pubsub_patterns", channels.len(Kind::Pattern))
+        .field("pubsubshard_channels", channels.len(Kind::Shard))
+        .field("tracking_total_keys", tracking.key_count())
+        .field("tracking_total_items", tracking.item_count())
+        .field("tracking_total_prefixes", tracking.prefix_count());
 }
 
 fn put_memory(section: &mut Section<'_>, shared: &Shared) {

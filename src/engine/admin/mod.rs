@@ -81,7 +81,7 @@ const fn help_spec(name: &'static str, group: Group, since: &'static str) -> Spe
 }
 
 /// Answers HELP as Redis lays it out.
-fn help(ctx: &mut EngineCtx<'_>, command: &str, lines: &[&str]) -> Result<Flow, Error> {
+pub fn help(ctx: &mut EngineCtx<'_>, command: &str, lines: &[&str]) -> Result<Flow, Error> {
     let first = format!("{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
     let last = ["HELP", "    Prints this help."];
     ctx.reply.array(1 + lines.len() + last.len());

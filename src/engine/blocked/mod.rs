@@ -30,6 +30,7 @@ use waiters::{Stage, WaitState, Waiter};
 use super::admission::{self, Grants, Wait};
 use super::client::{Client, ClientFlags};
 use super::registry::Entry;
+use super::tracking;
 use super::work::{Kind, Token, Work};
 use super::worker::{Flow, Worker};
 use crate::base::clock;
@@ -115,6 +116,8 @@ impl Worker {
             db: client.db,
             protocol: client.protocol,
             no_touch: client.no_touch,
+            client: client.id(),
+            tracker: tracking::reader(client),
             awaited: wish.awaited,
             mode,
             others,

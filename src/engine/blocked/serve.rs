@@ -1,9 +1,10 @@
 //! Serving those who wait.
 
 use super::{Grants, Stage, Waiter, Worker};
-use crate::command::{Awaited, Waiting};
+use crate::command::{Awaited, Flags, Waiting};
 use crate::engine::Message;
 use crate::engine::registry::Run;
+use crate::engine::tracking;
 use crate::engine::work::Token;
 use crate::keyspace::Txn;
 use crate::locks::{Footprint, Wake};
@@ -221,9 +222,16 @@ impl Worker {
         let mut reply = Vec::new();
         let mut writer = RespWriter::new(&mut reply, waiter.protocol);
         let args = waiter.args.as_args();
+        if let Some(tracker) = waiter.tracker
+            && waiter.entry.spec.flags.contains(Flags::READONLY)
+        {
+            tracking::remember_keys(&mut self.outbox, tracker, waiter.entry.spec, &args);
+        }
+        let changer = std::mem::replace(&mut self.outbox.writer, waiter.client);
         let called = self.call_waiting(handler, db, args, &mut writer, Waiting::retry(argument));
         self.buffers.no_touch = no_touch;
         let result = called.and_then(|wish| self.commit().map(|()| wish));
+        self.outbox.writer = changer;
         let failed = match result {
             Ok(Some(_)) => {
                 debug_assert!(reply.is_empty(), "who goes on waiting has not answered");

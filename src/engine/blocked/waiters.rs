@@ -2,6 +2,7 @@
 
 use crate::command::Awaited;
 use crate::engine::registry::Entry;
+use crate::engine::tracking::Tracker;
 use crate::keyspace::Keyspace;
 use crate::locks::{Mode, WaiterId};
 use crate::resp::{OwnedArgs, Protocol};
@@ -24,6 +25,9 @@ pub struct Waiter {
     pub db: usize,
     pub protocol: Protocol,
     pub no_touch: bool,
+    pub client: u64,
+    /// The client, where it keeps copies of what it reads.
+    pub tracker: Option<Tracker>,
     pub awaited: Awaited,
     /// How the key that has got data is locked for a retry.
     pub mode: Mode,

@@ -201,6 +201,7 @@ impl Room {
                     });
                 }
             }
+            Message::Configured => worker.read_settings(),
             other => panic!("{other:?}"),
         }
         let worker = &mut self.server.workers[shard];
