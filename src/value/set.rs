@@ -186,15 +186,18 @@ impl Set {
 
     /// Removes a member. `None`: it is not there.
     pub fn remove(&mut self, member: &[u8]) -> Option<SetChange> {
+        let position = match self {
+            Set::Ints(ints) => ints.find(as_int(member)?).ok()?,
+            Set::Table(table) => table.find(KeyHash::of(member), member)?,
+        };
+        Some(self.take(position))
+    }
+
+    /// Removes the member at a position below `len`.
+    pub fn take(&mut self, position: usize) -> SetChange {
         match self {
-            Set::Ints(ints) => {
-                let position = ints.find(as_int(member)?).ok()?;
-                Some(SetChange::RemovedInt(ints.remove(position)))
-            }
-            Set::Table(table) => {
-                let position = table.find(KeyHash::of(member), member)?;
-                Some(SetChange::Removed(position, table.take(position)))
-            }
+            Set::Ints(ints) => SetChange::RemovedInt(ints.remove(position)),
+            Set::Table(table) => SetChange::Removed(position, table.take(position)),
         }
     }
 
