@@ -458,6 +458,33 @@ impl Spec {
         }
     }
 
+    /// The index of the only key of a request with so many arguments, where the declaration tells that there is just one:
+    /// also that of `DEL key` and `MSET key value`.
+    #[inline]
+    pub fn only_key(&self, args_len: usize) -> Option<(usize, Access)> {
+        if self.other_db.is_some() {
+            return None;
+        }
+        match self.keys {
+            [
+                spec @ KeySpec {
+                    begin: Begin::Index(at),
+                    find: Find::Range { last, step },
+                    ..
+                },
+            ] if !spec.flags.contains(KeyFlags::NOT_KEY) => {
+                let end = if *last < 0 {
+                    (args_len + 1).saturating_sub(last.unsigned_abs() as usize)
+                } else {
+                    at + *last as usize + 1
+                };
+                let is_one = *at < end && end <= at + step && *at < args_len;
+                is_one.then(|| (*at, spec.access()))
+            }
+            _ => None,
+        }
+    }
+
     /// Tells of each key of a request: its index and what the command does with it.
     pub fn visit_keys(
         &self,
@@ -558,5 +585,34 @@ impl<H> Command<H> {
             run: None,
             subcommands,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::families;
+
+    #[test]
+    fn the_only_key_is_the_one_that_is_visited() {
+        let words: [&[u8]; 8] = [b"name", b"1", b"1", b"1", b"1", b"1", b"1", b"1"];
+        let mut found = 0;
+        for command in families().flat_map(|c| std::iter::once(c).chain(c.subcommands)) {
+            let spec = &command.spec;
+            for len in (1..words.len()).filter(|len| spec.arity_fits(*len)) {
+                let Some((at, access)) = spec.only_key(len) else {
+                    assert_eq!(spec.single_key(), None, "{} of {len}", spec.name);
+                    continue;
+                };
+                let mut visited = Vec::new();
+                let args = Args::from_slices(&words[..len]);
+                let told =
+                    spec.visit_keys(&args, |index, keys| visited.push((index, keys.access())));
+                assert!(told.is_ok());
+                assert_eq!(visited, [(at, access)], "{} of {len}", spec.name);
+                found += usize::from(spec.single_key().is_none());
+            }
+        }
+        assert!(found > 3, "DEL, EXISTS, MGET, MSET and their like");
     }
 }

@@ -26,7 +26,12 @@ impl Worker {
         out: &mut Vec<u8>,
     ) -> Flow {
         let shared = self.shared;
-        if let Some((at, access)) = entry.spec.single_key() {
+        let only_key = if entry.spec.flags.contains(Flags::BLOCKING) {
+            None
+        } else {
+            entry.spec.only_key(args.len())
+        };
+        if let Some((at, access)) = only_key {
             if !shared.gate.enter(self.shard) {
                 return self.plain_locked(entry, handler, client, args, out);
             }
