@@ -174,3 +174,165 @@ fn read_id(reader: &mut Reader<'_>) -> Option<StreamId> {
     let ms = reader.length()? as u64;
     Some(StreamId::new(ms, reader.length()? as u64))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::listpack::Item;
+    use proptest::prelude::*;
+
+    const LEN_MAX: usize = 1 << 20;
+
+    /// Five entries, the second deleted, and a group with a consumer who has the first two that are left.
+    fn sample() -> Stream {
+        let mut stream = Stream::default();
+        let limits = Limits {
+            stream_node_max_entries: 3,
+            ..Limits::default()
+        };
+        for ms in 1..=5 {
+            let fields = [(Item::from(&b"field"[..]), Item::Int(ms as i64))];
+            stream.push(StreamId::new(ms, 0), fields.into_iter(), 6, &limits);
+        }
+        stream.delete(StreamId::new(2, 0));
+        let max_deleted = StreamId::new(2, 0);
+        stream.set_counters(Counters {
+            max_deleted,
+            ..stream.counters()
+        });
+        let mut group = Group::new(StreamId::new(3, 0), Some(3));
+        let consumer = group.add_consumer(Consumer::new(b"alice", 77));
+        for ms in [1, 3] {
+            let pending = Pending {
+                consumer,
+                delivered_ms: 70,
+                deliveries: 2,
+            };
+            group.set_pending(StreamId::new(ms, 0), pending);
+        }
+        stream.add_group(b"group", group);
+        stream
+    }
+
+    fn read_back(bytes: &[u8]) -> Option<Stream> {
+        let (&tag, content) = bytes.split_first()?;
+        read(tag, &mut Reader::new(content, LEN_MAX), &Limits::default())
+    }
+
+    /// The content in the form of another version: `counters` says whether its counters are in it, `active_ms` of the one
+    /// consumer comes after the time at which he was seen.
+    fn in_form(tag: u8, counters: bool, active_ms: Option<i64>) -> Vec<u8> {
+        let stream = sample();
+        let mut out = vec![tag];
+        put_len(&mut out, stream.nodes().len());
+        for node in stream.nodes() {
+            put_bytes(&mut out, &node.first().to_bytes());
+            put_bytes(&mut out, node.pack().bytes());
+        }
+        put_len(&mut out, stream.len());
+        put_id(&mut out, stream.last_id());
+        if counters {
+            put_id(&mut out, stream.first_id());
+            put_id(&mut out, stream.counters().max_deleted);
+            put_len(&mut out, 5);
+        }
+        put_len(&mut out, 1);
+        put_string(&mut out, b"group");
+        put_id(&mut out, StreamId::new(3, 0));
+        if counters {
+            put_len(&mut out, 3);
+        }
+        put_len(&mut out, 2);
+        for ms in [1, 3] {
+            out.extend_from_slice(&StreamId::new(ms, 0).to_bytes());
+            out.extend_from_slice(&70_i64.to_le_bytes());
+            put_len(&mut out, 2);
+        }
+        put_len(&mut out, 1);
+        put_string(&mut out, b"alice");
+        out.extend_from_slice(&77_i64.to_le_bytes());
+        if let Some(active_ms) = active_ms {
+            out.extend_from_slice(&active_ms.to_le_bytes());
+        }
+        put_len(&mut out, 2);
+        for ms in [1, 3] {
+            out.extend_from_slice(&StreamId::new(ms, 0).to_bytes());
+        }
+        out
+    }
+
+    fn active_ms(stream: &Stream) -> i64 {
+        let group = stream.find_group(b"group").expect("it was written");
+        let group = stream.group(group);
+        let consumer = group.find_consumer(b"alice").expect("it was written");
+        group.consumer(consumer).active_ms
+    }
+
+    #[test]
+    fn every_form_is_read() {
+        let mut written = Vec::new();
+        put(&mut written, &sample());
+        assert_eq!(written, in_form(TAG_7_0, true, None));
+        let seven = read_back(&written).expect("whole");
+        assert_eq!(active_ms(&seven), 77);
+        assert_eq!(seven.counters(), sample().counters());
+
+        let later = read_back(&in_form(TAG_7_2, true, Some(50))).expect("whole");
+        assert_eq!(active_ms(&later), 50);
+        assert_eq!(later.counters(), sample().counters());
+
+        let old = read_back(&in_form(TAG_5_0, false, None)).expect("whole");
+        let counters = old.counters();
+        assert_eq!((counters.added, counters.max_deleted), (4, StreamId::MIN));
+        assert_eq!(old.len(), 4);
+        // Where its group stands, nobody knows: the id is neither that of the first entry nor of the last.
+        let group = old.find_group(b"group").expect("it was written");
+        assert_eq!(old.group(group).entries_read, None);
+        assert_eq!(old.group(group).pending().len(), 2);
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        let whole = in_form(TAG_7_0, true, None);
+        for cut in 0..whole.len() {
+            assert!(read_back(&whole[..cut]).is_none(), "{cut} bytes");
+        }
+        // An entry that is pending for nobody.
+        let mut unclaimed = whole.clone();
+        let claims = unclaimed.len() - 2 * StreamId::BYTES;
+        unclaimed.truncate(claims - 1);
+        unclaimed.push(0);
+        assert!(read_back(&unclaimed).is_none());
+        // An entry that is claimed twice.
+        let mut twice = whole.clone();
+        let first: [u8; StreamId::BYTES] = StreamId::new(1, 0).to_bytes();
+        let at = twice.len() - StreamId::BYTES;
+        twice[at..].copy_from_slice(&first);
+        assert!(read_back(&twice).is_none());
+    }
+
+    proptest! {
+        /// However it is damaged, it is refused, or can be read and written again.
+        #[test]
+        fn damage_does_no_harm(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+            tag in prop_oneof![Just(TAG_5_0), Just(TAG_7_0), Just(TAG_7_2)],
+        ) {
+            let active_ms = (tag == TAG_7_2).then_some(50);
+            let mut bytes = in_form(tag, tag != TAG_5_0, active_ms);
+            for (at, byte) in changes {
+                let at = 1 + at.index(bytes.len() - 1);
+                bytes[at] = byte;
+            }
+            if let Some(stream) = read_back(&bytes) {
+                let count = stream.range(StreamId::MIN, StreamId::MAX).count();
+                prop_assert_eq!(count, stream.len());
+                prop_assert_eq!(stream.range_back(StreamId::MIN, StreamId::MAX).count(), count);
+                let (mut once, mut twice) = (Vec::new(), Vec::new());
+                put(&mut once, &stream);
+                put(&mut twice, &read_back(&once).expect("whole"));
+                prop_assert_eq!(once, twice);
+            }
+        }
+    }
+}

@@ -228,8 +228,13 @@ impl Node {
 
     /// Marks an entry as deleted, or as live again. `None`: there is none such with this id.
     pub fn mark(&mut self, id: StreamId, deleted: bool) -> Option<()> {
-        let mut entries = self.entries();
-        let entry = entries.find(|entry| entry.id == id && entry.is_live() == deleted)?;
+        let is_it = |entry: &Entry<'_>| entry.id == id && entry.is_live() == deleted;
+        // Of several deleted ones with this id, which XSETID can lead to, the last was deleted last.
+        let entry = if deleted {
+            self.entries().find(is_it)?
+        } else {
+            self.entries_back().find(is_it)?
+        };
         let (pos, flags) = (entry.pos, entry.flags ^ FLAG_DELETED);
         self.pack.replace_at(pos, flags);
         let sign = if deleted { 1 } else { -1 };

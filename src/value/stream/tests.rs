@@ -302,6 +302,28 @@ proptest! {
 }
 
 #[test]
+fn an_id_that_comes_again_is_deleted_and_restored() {
+    let mut stream = Stream::default();
+    let fields = vec![(b"a".to_vec(), b"b".to_vec())];
+    let ids = [1, 2, 3].map(|ms| StreamId::new(ms, 0));
+    ids.iter().for_each(|id| push(&mut stream, *id, &fields));
+    assert!(matches!(stream.delete(ids[1]), Some(Deleted::Marked)));
+    assert!(matches!(stream.delete(ids[2]), Some(Deleted::Marked)));
+    stream.set_counters(Counters {
+        last_id: ids[0],
+        ..stream.counters()
+    });
+    push(&mut stream, ids[1], &fields);
+    let before = layout(&stream);
+    let read: Vec<_> = stream.range(ids[0], ids[1]).map(|entry| entry.id).collect();
+    assert_eq!(read, ids[..2]);
+    assert!(matches!(stream.delete(ids[1]), Some(Deleted::Marked)));
+    assert_eq!(stream.len(), 1);
+    stream.unmark(ids[1]);
+    assert_eq!(layout(&stream), before);
+}
+
+#[test]
 fn what_a_group_has_read_is_told_as_redis_tells_it() {
     let mut stream = Stream::default();
     let mut group = Group::new(StreamId::MIN, None);
