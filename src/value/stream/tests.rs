@@ -306,7 +306,9 @@ fn an_id_that_comes_again_is_deleted_and_restored() {
     let mut stream = Stream::default();
     let fields = vec![(b"a".to_vec(), b"b".to_vec())];
     let ids = [1, 2, 3].map(|ms| StreamId::new(ms, 0));
-    ids.iter().for_each(|id| push(&mut stream, *id, &fields));
+    for id in ids {
+        push(&mut stream, id, &fields);
+    }
     assert!(matches!(stream.delete(ids[1]), Some(Deleted::Marked)));
     assert!(matches!(stream.delete(ids[2]), Some(Deleted::Marked)));
     stream.set_counters(Counters {
