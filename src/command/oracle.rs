@@ -3,7 +3,7 @@
 #[path = "../../tests/common/mod.rs"]
 pub(super) mod common;
 
-use super::spec::Spec;
+use super::spec::{Group, Spec};
 use super::testing::Harness;
 use crate::resp::Protocol;
 use common::generator::{Compare, Generator, READ_KEY, READS, Request};
@@ -127,6 +127,27 @@ fn streams_are_those_of_redis() {
             name.starts_with('x') || OTHERS.contains(&name)
         });
     }
+}
+
+/// Hashes that nobody overwrites become large.
+#[test]
+fn hashes_are_those_of_redis() {
+    const OTHERS: &[&str] = &[
+        "copy",
+        "rename",
+        "del",
+        "expire",
+        "object encoding",
+        "dump",
+        "restore",
+    ];
+    let is_of_hashes = |name: &str| {
+        let mut commands = super::families();
+        commands.any(|c| c.spec.name == name && c.spec.group == Group::Hash)
+    };
+    compare_some(Protocol::Resp3, |name| {
+        is_of_hashes(name) || OTHERS.contains(&name)
+    });
 }
 
 fn compare(protocol: Protocol) {
