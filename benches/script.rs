@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use aikv::resp::{Protocol, Reply, RespWriter};
 use aikv::script::{
-    Called, Dialect, Host, LogLevel, PoolOptions, RedisVersion, ReplyTokens, Script, ScriptCache,
-    ScriptRun, Sha, Step, VmPool, Watchdog,
+    AbortReason, Called, Dialect, Host, LogLevel, PoolOptions, RedisVersion, ReplyTokens, Script,
+    ScriptCache, ScriptRun, Sha, Step, VmPool, Watchdog,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -34,6 +34,10 @@ impl Host for OneKey {
     }
 
     fn log(&mut self, _level: LogLevel, _message: &[u8]) {}
+
+    fn overdue(&mut self) -> Option<AbortReason> {
+        None
+    }
 }
 
 fn runs(criterion: &mut Criterion) {

@@ -6,11 +6,13 @@ use super::registry::{EngineCtx, EngineHandler, Entry, Run};
 use super::script_run::Frame;
 use super::tracking::{self, Tracker};
 use super::worker::Worker;
+use crate::base::clock;
 use crate::command::{Access, Error, Flags, KeyFlags};
 use crate::config::UndeclaredKeys;
 use crate::locks::{Extend, Mode, WaiterId};
 use crate::resp::{Args, Reply};
-use crate::script::{Called, Host, LogLevel, ReplyTokens, ScriptFlags};
+use crate::script::{AbortReason, Called, Host, LogLevel, NOT_APPLIED, ReplyTokens, ScriptFlags};
+use std::time::Duration;
 
 /// The engine as one script sees it, for the time of one slice.
 pub struct ScriptHost<'a> {
@@ -64,7 +66,23 @@ impl Host for ScriptHost<'_> {
     fn log(&mut self, level: LogLevel, message: &[u8]) {
         self.frame.log(level, message);
     }
+
+    fn overdue(&mut self) -> Option<AbortReason> {
+        let now_us = clock::monotonic_us();
+        let pinned_us = now_us - *self.frame.pinned_since_us.get_or_insert(now_us);
+        if pinned_us >= PINNED_MAX.as_micros() as u64 {
+            let line = format!(
+                "ERR Script killed: it ran for longer than {} ms in a metamethod that a library function called, where Lua cannot suspend it. {NOT_APPLIED}",
+                PINNED_MAX.as_millis()
+            );
+            return Some(AbortReason::Host(line));
+        }
+        self.worker.overstayed(self.frame)
+    }
 }
+
+/// How long a script may keep its shard from others where Lua cannot suspend it.
+const PINNED_MAX: Duration = Duration::from_secs(1);
 
 const NOT_ALLOWED: Error = Error::text("ERR This Redis command is not allowed from script");
 

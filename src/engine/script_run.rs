@@ -27,8 +27,8 @@ use crate::keyspace::{Txn, TxnBuffers};
 use crate::locks::{Footprint, Mode};
 use crate::resp::{Args, OwnedArgs, RespWriter};
 use crate::script::{
-    AbortReason, Dialect, LogLevel, PoolOptions, RedisVersion, Script, ScriptError, ScriptFlags,
-    ScriptRun, Sha, Step, VmPool,
+    AbortReason, Dialect, LogLevel, NOT_APPLIED, PoolOptions, RedisVersion, Script, ScriptError,
+    ScriptFlags, ScriptRun, Sha, Step, VmPool,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -176,6 +176,8 @@ pub struct Frame {
     started_us: u64,
     reruns: u32,
     running: Option<Arc<RunningScript>>,
+    /// Since when, in this slice, Lua has not been able to suspend the script.
+    pub(super) pinned_since_us: Option<u64>,
     /// What the others were told that it keeps from them.
     busy: Option<Busy>,
 }
@@ -405,12 +407,12 @@ impl Worker {
             let step = match self.script_step(&mut frame, &mut run, client, &parts, out) {
                 Ok(Step::Preempted) => match self.overstayed(&mut frame) {
                     None => continue,
-                    Some(error) => Err(error),
+                    Some(reason) => Err(abort_error(&reason, &mut run)),
                 },
                 Ok(Step::Done) => Ok(Ok(())),
                 Ok(Step::WaitForLock | Step::Restart) => Ok(Err(NeedsGate)),
                 Ok(Step::Failed(error)) => Err(script_error(&error)),
-                Ok(Step::Aborted(reason)) => Err(abort_error(&reason)),
+                Ok(Step::Aborted(reason)) => Err(abort_error(&reason, &mut run)),
                 Err(error) => Err(error),
             };
             break step;
@@ -471,6 +473,7 @@ impl Worker {
             started_us: clock::monotonic_us(),
             reruns: 0,
             running: None,
+            pinned_since_us: None,
             busy: None,
         })
     }
@@ -511,7 +514,7 @@ impl Worker {
                     self.keeper.keep(&mut frame.grants);
                     match self.overstayed(frame) {
                         None => return Stand::Runnable,
-                        Some(error) => error,
+                        Some(reason) => abort_error(&reason, run),
                     }
                 }
                 Ok(Step::Restart) => {
@@ -523,7 +526,7 @@ impl Worker {
                     continue;
                 }
                 Ok(Step::Failed(error)) => script_error(&error),
-                Ok(Step::Aborted(reason)) => abort_error(&reason),
+                Ok(Step::Aborted(reason)) => abort_error(&reason, run),
                 Err(error) => error,
             };
             debug_assert!(entry.spec.flags.contains(Flags::NOSCRIPT));
@@ -606,6 +609,7 @@ impl Worker {
         };
         let now_ms = std::mem::replace(&mut self.now_ms, frame.now_ms);
         std::mem::swap(&mut self.rng, &mut frame.rng);
+        frame.pinned_since_us = None;
         let mut reply = RespWriter::new(out, client.protocol);
         let step = run.resume(
             &mut ScriptHost {
@@ -620,8 +624,8 @@ impl Worker {
         Ok(step)
     }
 
-    /// After a slice: whether the script has to end, and with which error.
-    fn overstayed(&mut self, frame: &mut Frame) -> Option<Error> {
+    /// After a slice: whether the script has to end, and why.
+    pub(super) fn overstayed(&mut self, frame: &mut Frame) -> Option<AbortReason> {
         let settings = self.shared.config.settings();
         let now_us = clock::monotonic_us();
         let ran = Duration::from_micros(now_us - frame.started_us);
@@ -633,17 +637,17 @@ impl Worker {
         });
         if running.killed.load(Ordering::Acquire) {
             self.stats().scripts_killed.add(1);
-            return Some(abort_error(&AbortReason::Killed));
+            return Some(AbortReason::Killed);
         }
         if let Some(limit) = settings.timeout_ms(Opt::ScriptTimeout)
             && ran >= limit
         {
             self.stats().scripts_killed.add(1);
             let line = format!(
-                "ERR Script killed: it ran for longer than script-timeout ({} ms). Nothing it did was applied.",
+                "ERR Script killed: it ran for longer than script-timeout ({} ms). {NOT_APPLIED}",
                 limit.as_millis()
             );
-            return Some(Error::Other(line.into()));
+            return Some(AbortReason::Host(line));
         }
         if let Some(limit) = settings.timeout_ms(Opt::BusyReplyThreshold)
             && ran >= limit
@@ -728,12 +732,15 @@ pub fn script_error(error: &ScriptError) -> Error {
     Error::Other(String::from_utf8_lossy(&error.message).into_owned().into())
 }
 
-fn abort_error(reason: &AbortReason) -> Error {
+/// What the client of a script reads that was ended: why, that nothing remains, and where the script was.
+fn abort_error(reason: &AbortReason, run: &mut Option<ScriptRun>) -> Error {
+    let place = run.as_mut().map(ScriptRun::place).unwrap_or_default();
     match reason {
         AbortReason::Killed => {
-            Error::text("ERR Script killed by user with SCRIPT KILL. Nothing it did was applied.")
+            let line = format!("ERR Script killed by user with SCRIPT KILL. {NOT_APPLIED}{place}");
+            Error::Other(line.into())
         }
         AbortReason::Panicked => super::commit::PANICKED,
-        AbortReason::Host(line) => Error::Other(line.clone().into()),
+        AbortReason::Host(line) => Error::Other(format!("{line}{place}").into()),
     }
 }

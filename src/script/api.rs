@@ -13,7 +13,7 @@ use super::call::{redis_call, redis_pcall};
 use super::convert::{push_bytes, push_single_field, string_at};
 use super::core::{Stop, core_of};
 use super::host::{AbortReason, LogLevel};
-use super::run::doom;
+use super::turn::doom;
 use crate::resp::{Protocol, trim_line_ends};
 
 /// What `redis.REDIS_VERSION` and `redis.REDIS_VERSION_NUM` say.

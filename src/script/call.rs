@@ -15,7 +15,8 @@ use super::cache::Dialect;
 use super::convert::{push_bytes, push_reply, push_single_field, string_at};
 use super::core::{Core, Stop, core_of};
 use super::host::{AbortReason, Called};
-use super::run::doom;
+use super::joiner::raise_out_of_memory;
+use super::turn::doom;
 use crate::base::number::DoubleText;
 
 /// `redis.call`: an error reply is raised.
@@ -190,7 +191,7 @@ unsafe fn answer(lua: *mut ffi::lua_State, core: &mut Core, on_error: OnError) -
         push_reply(lua, &core.tokens, core.dialect);
         core.memory.limit();
         if core.memory.is_exceeded() {
-            return ffi::luaL_error(lua, c"not enough memory".as_ptr());
+            return raise_out_of_memory(lua);
         }
         1
     }

@@ -14,6 +14,8 @@ use mlua::ffi;
 
 use super::cache::Dialect;
 use super::host::{AbortReason, Host};
+use super::pattern::Machine;
+use super::strings::Substitution;
 use super::tokens::ReplyTokens;
 
 /// The part of a VM that its callbacks reach through [`core_of`]. Its address does not change.
@@ -29,6 +31,12 @@ pub(super) struct Core {
     /// before the call returns.
     pub args: Vec<&'static [u8]>,
     pub numbers: Vec<u8>,
+    /// The search that a string function has under way.
+    pub machine: Machine,
+    /// The `gsub` that is under way, while no callback of it runs.
+    pub substitution: Option<Substitution>,
+    /// What a [`super::joiner::Joiner`] has gathered.
+    pub joined: Vec<u8>,
     pub random: fastrand::Rng,
     pub kills: Arc<Kills>,
     pub run_number: u64,
@@ -36,6 +44,7 @@ pub(super) struct Core {
 
 const ARGS_KEPT_MAX: usize = 1024;
 const NUMBERS_KEPT_MAX: usize = 16 * 1024;
+const JOINED_KEPT_MAX: usize = 16 * 1024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
@@ -61,6 +70,8 @@ impl Core {
     pub fn trim(&mut self) {
         self.args.shrink_to(ARGS_KEPT_MAX);
         self.numbers.shrink_to(NUMBERS_KEPT_MAX);
+        self.joined.clear();
+        self.joined.shrink_to(JOINED_KEPT_MAX);
     }
 }
 
@@ -101,6 +112,10 @@ impl Memory {
         }
     }
 
+    pub fn limit_of_scripts(&self) -> usize {
+        self.limit_of_scripts
+    }
+
     pub fn used(&self) -> usize {
         self.used.get()
     }
@@ -115,6 +130,12 @@ impl Memory {
     #[inline]
     pub fn unlimit(&self) {
         self.limit.set(usize::MAX);
+    }
+
+    /// Whether a script may have so many bytes more, which it gets beside Lua's allocator.
+    #[inline]
+    pub fn has_room_for(&self, bytes: usize) -> bool {
+        self.used.get().saturating_add(bytes) <= self.limit.get()
     }
 
     #[inline]

@@ -8,6 +8,7 @@ use mlua::ffi;
 
 use super::cache::Sha;
 use super::convert::string_at;
+use super::joiner::OUT_OF_MEMORY;
 
 /// Why a script did not end well.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,21 +39,48 @@ pub(super) unsafe fn from_compiler(lua: *mut ffi::lua_State) -> ScriptError {
 
 /// # Safety
 /// `lua` must be a coroutine whose last resume gave an error, its memory not limited.
-pub(super) unsafe fn from_failed(lua: *mut ffi::lua_State, sha: Sha) -> ScriptError {
+pub(super) unsafe fn from_failed(
+    lua: *mut ffi::lua_State,
+    sha: Sha,
+    memory_limit: usize,
+) -> ScriptError {
     // SAFETY: as the caller promised: the error value is on top.
     let (mut message, position) = unsafe { (error_text(lua), position(lua)) };
+    if message.strip_prefix(b"ERR ") == Some(OUT_OF_MEMORY.to_bytes()) {
+        let why = format!(
+            ": the script needs more than script-memory-limit ({memory_limit} bytes). {NOT_APPLIED}"
+        );
+        message.extend_from_slice(why.as_bytes());
+    }
     let Some((source, line)) = position else {
         return ScriptError::without_position(message);
     };
-    message.extend_from_slice(b" script: ");
-    message.extend_from_slice(&sha.to_hex());
-    message.extend_from_slice(b", on ");
-    message.extend_from_slice(&source);
-    message.extend_from_slice(format!(":{line}.").as_bytes());
+    message.extend_from_slice(shown(&source, line, sha).as_bytes());
     ScriptError {
         message,
         line: u32::try_from(line).ok(),
     }
+}
+
+/// What every reply to a script that was ended says.
+pub const NOT_APPLIED: &str = "Nothing it did was applied.";
+
+/// The innermost line of Lua code that is being run, as the end of an error line.
+///
+/// # Safety
+/// `lua` must be a coroutine that is suspended or has ended with an error.
+pub(super) unsafe fn place(lua: *mut ffi::lua_State, sha: Sha) -> String {
+    // SAFETY: as the caller promised.
+    let position = unsafe { position(lua) };
+    position.map_or_else(String::new, |(source, line)| shown(&source, line, sha))
+}
+
+fn shown(source: &[u8], line: c_int, sha: Sha) -> String {
+    let (sha, source) = (sha.to_hex(), String::from_utf8_lossy(source));
+    format!(
+        " script: {}, on {source}:{line}.",
+        String::from_utf8_lossy(&sha)
+    )
 }
 
 unsafe fn error_text(lua: *mut ffi::lua_State) -> Vec<u8> {

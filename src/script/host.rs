@@ -10,6 +10,9 @@ pub trait Host {
 
     /// `redis.log`.
     fn log(&mut self, level: LogLevel, message: &[u8]);
+
+    /// The script's slice is over where Lua cannot suspend it: a reason to end it, if there is one.
+    fn overdue(&mut self) -> Option<AbortReason>;
 }
 
 /// How a command of a script ended.

@@ -115,24 +115,45 @@ unsafe extern "C-unwind" fn maxn(lua: *mut ffi::lua_State) -> c_int {
     1
 }
 
+/// The stack: table, function, key.
 unsafe extern "C-unwind" fn foreach(lua: *mut ffi::lua_State) -> c_int {
     // SAFETY: called by Lua; nothing with a destructor is alive.
     unsafe {
         ffi::luaL_checktype(lua, 1, ffi::LUA_TTABLE);
         ffi::luaL_checktype(lua, 2, ffi::LUA_TFUNCTION);
+        ffi::lua_settop(lua, 2);
         ffi::lua_pushnil(lua);
+        foreach_next(lua)
+    }
+}
+
+unsafe fn foreach_next(lua: *mut ffi::lua_State) -> c_int {
+    // SAFETY: as in `foreach`; what is on top is the key after which to go on.
+    unsafe {
         while ffi::lua_next(lua, 1) != 0 {
             ffi::lua_pushvalue(lua, 2);
             ffi::lua_pushvalue(lua, -3);
             ffi::lua_pushvalue(lua, -3);
-            ffi::lua_callk(lua, 2, 1, 0, None);
+            ffi::lua_callk(lua, 2, 1, 0, Some(foreach_on));
             if ffi::lua_type(lua, -1) != ffi::LUA_TNIL {
                 return 1;
             }
-            ffi::lua_settop(lua, -3);
+            ffi::lua_settop(lua, 3);
         }
     }
     0
+}
+
+/// After a call during which the script was suspended.
+unsafe extern "C-unwind" fn foreach_on(lua: *mut ffi::lua_State, _: c_int, _: isize) -> c_int {
+    // SAFETY: Lua goes on with the stack that `foreach_next` made, and the call's result on top.
+    unsafe {
+        if ffi::lua_type(lua, -1) != ffi::LUA_TNIL {
+            return 1;
+        }
+        ffi::lua_settop(lua, 3);
+        foreach_next(lua)
+    }
 }
 
 unsafe extern "C-unwind" fn foreachi(lua: *mut ffi::lua_State) -> c_int {
@@ -140,16 +161,36 @@ unsafe extern "C-unwind" fn foreachi(lua: *mut ffi::lua_State) -> c_int {
     unsafe {
         ffi::luaL_checktype(lua, 1, ffi::LUA_TTABLE);
         ffi::luaL_checktype(lua, 2, ffi::LUA_TFUNCTION);
-        for index in 1..=ffi::lua_rawlen(lua, 1) as i64 {
+        ffi::lua_settop(lua, 2);
+        foreachi_from(lua, 1)
+    }
+}
+
+unsafe fn foreachi_from(lua: *mut ffi::lua_State, first: i64) -> c_int {
+    // SAFETY: as in `foreachi`.
+    unsafe {
+        for index in first..=ffi::lua_rawlen(lua, 1) as i64 {
             ffi::lua_pushvalue(lua, 2);
             ffi::lua_pushinteger(lua, index);
             ffi::lua_rawgeti(lua, 1, index);
-            ffi::lua_callk(lua, 2, 1, 0, None);
+            ffi::lua_callk(lua, 2, 1, index as isize, Some(foreachi_on));
             if ffi::lua_type(lua, -1) != ffi::LUA_TNIL {
                 return 1;
             }
-            ffi::lua_settop(lua, -2);
+            ffi::lua_settop(lua, 2);
         }
     }
     0
+}
+
+/// After a call during which the script was suspended.
+unsafe extern "C-unwind" fn foreachi_on(lua: *mut ffi::lua_State, _: c_int, index: isize) -> c_int {
+    // SAFETY: Lua goes on with the stack that `foreachi_from` made, and the call's result on top.
+    unsafe {
+        if ffi::lua_type(lua, -1) != ffi::LUA_TNIL {
+            return 1;
+        }
+        ffi::lua_settop(lua, 2);
+        foreachi_from(lua, index as i64 + 1)
+    }
 }

@@ -9,6 +9,8 @@
 //! - A run that is not resumed never runs again, not even a finalizer: this is how scripts are killed.
 //! - No error of Lua passes over a Rust value with a destructor. Errors are possible only inside of a resume, and
 //!   there only in functions that hold none ([`call`]); everywhere else memory is not limited, so nothing fails.
+//! - Nothing that a script can call runs for longer than one pass over its arguments without a chance to suspend or to
+//!   end the script ([`turn`]).
 //! - No hook is set while a script is younger than a slice ([`watchdog`]).
 //! - A command's reply reaches Lua without being encoded ([`ReplyTokens`]).
 //!
@@ -22,11 +24,16 @@ mod core;
 mod error;
 mod header;
 mod host;
+mod joiner;
 mod legacy;
+mod pattern;
 mod pool;
 mod run;
 mod sandbox;
+mod strings;
+mod tables;
 mod tokens;
+mod turn;
 mod vm;
 mod watchdog;
 
@@ -37,7 +44,7 @@ pub use api::RedisVersion;
 pub use cache::{Dialect, EVAL_SCRIPTS_MAX, Script, ScriptCache, Sha};
 pub use convert::{NESTING_MAX, REPLY_ELEMENTS_MAX};
 pub use core::KillHandle;
-pub use error::ScriptError;
+pub use error::{NOT_APPLIED, ScriptError};
 pub use header::{Header, ScriptFlags};
 pub use host::{AbortReason, Called, Host, LogLevel};
 pub use pool::{PoolOptions, PooledVm, VmPool};

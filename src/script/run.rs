@@ -1,14 +1,11 @@
 //! One execution of one script.
-//!
-//! Unsafe code: the hook that ends slices, and the way out of a script that must not go on.
 
-use std::ffi::c_int;
 use std::sync::Arc;
 
 use mlua::ffi;
 
 use super::cache::Script;
-use super::core::{KillHandle, Stop, core_of};
+use super::core::{KillHandle, Stop};
 use super::error::ScriptError;
 use super::host::{AbortReason, Host};
 use super::pool::PooledVm;
@@ -19,6 +16,8 @@ pub struct ScriptRun {
     vm: PooledVm,
     script: Arc<Script>,
     is_over: bool,
+    /// Where the script stood when it was ended from outside.
+    ended_at: Option<String>,
 }
 
 /// Where a run stands after a resume. All but [`Step::WaitForLock`] and [`Step::Preempted`] end it.
@@ -51,6 +50,7 @@ impl ScriptRun {
             vm,
             script,
             is_over: false,
+            ended_at: None,
         })
     }
 
@@ -79,6 +79,15 @@ impl ScriptRun {
         self.vm.kill_handle()
     }
 
+    /// Which script stands or stood where, for the end of an error line: ` script: <sha>, on @user_script:3.`, or nothing.
+    pub fn place(&mut self) -> String {
+        match &self.ended_at {
+            Some(place) => place.clone(),
+            None if self.is_over => String::new(),
+            None => self.vm.place(self.script.sha),
+        }
+    }
+
     pub fn script(&self) -> &Arc<Script> {
         &self.script
     }
@@ -94,6 +103,9 @@ impl ScriptRun {
     }
 
     fn end(&mut self, step: Step) -> Step {
+        if matches!(step, Step::Aborted(_)) {
+            self.ended_at = Some(self.vm.place(self.script.sha));
+        }
         self.is_over = true;
         self.vm.abandon();
         step
@@ -104,55 +116,6 @@ impl Drop for ScriptRun {
     fn drop(&mut self) {
         if !self.is_over {
             self.vm.abandon();
-        }
-    }
-}
-
-/// Ends a run whose [`super::core::Core::stop`] is final, from inside a function that Lua called.
-///
-/// Yields if Lua can: the coroutine is then never resumed. Where it cannot (a comparator of `table.sort`, a callback
-/// of `string.gsub`) an error is raised, and again at every instruction, so that no `pcall` helps, until it can.
-///
-/// # Safety
-/// Nothing with a destructor may be alive in the caller, which must return the result at once.
-pub(super) unsafe fn doom(lua: *mut ffi::lua_State) -> c_int {
-    // SAFETY: as the caller promised.
-    unsafe {
-        if ffi::lua_isyieldable(lua) != 0 {
-            return ffi::lua_yieldk(lua, 0, 0, None);
-        }
-        ffi::lua_sethook(lua, Some(slice_end), ffi::LUA_MASKCOUNT, 1);
-        ffi::lua_settop(lua, 0);
-        ffi::lua_pushnil(lua);
-        ffi::lua_error(lua)
-    }
-}
-
-/// The hook that the watchdog sets for the next instruction.
-pub(super) unsafe extern "C-unwind" fn slice_end(
-    lua: *mut ffi::lua_State,
-    _event: *mut ffi::lua_Debug,
-) {
-    // SAFETY: Lua calls this between two instructions, where no call of ours is active in this state; nothing with a
-    // destructor is alive.
-    unsafe {
-        let core = core_of(lua);
-        if core.is_killed() && !core.stop.as_ref().is_some_and(Stop::is_final) {
-            core.stop = Some(Stop::Abort(AbortReason::Killed));
-        }
-        let is_final = core.stop.as_ref().is_some_and(Stop::is_final);
-        if ffi::lua_isyieldable(lua) != 0 {
-            ffi::lua_sethook(lua, None, 0, 0);
-            if !is_final {
-                core.stop = Some(Stop::Preempted);
-            }
-            ffi::lua_yieldk(lua, 0, 0, None);
-        } else if is_final {
-            ffi::lua_sethook(lua, Some(slice_end), ffi::LUA_MASKCOUNT, 1);
-            ffi::lua_pushnil(lua);
-            ffi::lua_error(lua);
-        } else {
-            ffi::lua_sethook(lua, None, 0, 0);
         }
     }
 }

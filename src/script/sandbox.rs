@@ -10,8 +10,8 @@
 //!   resumed it. So are `collectgarbage` and `print`.
 //! - `math.random` starts anew with every run, from the run's seed.
 //!
-//! Not to be interrupted is what Lua does inside one C call: `string.find` and its kin with a pattern that backtracks
-//! without end, `string.rep` and `table.concat` up to the memory limit, `table.sort` between two comparisons.
+//! - What may run for long inside of one C call is ours, and gives way ([`super::turn`]): string patterns, and the table
+//!   functions that loop. What is left of Lua's own does one pass over its arguments, which memory bounds.
 //!
 //! Unsafe code: these are functions that Lua calls, and the building of a state. The rule of [`super::call`] holds.
 
@@ -24,6 +24,7 @@ use super::api::{self, RedisVersion};
 use super::cache::Dialect;
 use super::core::core_of;
 use super::legacy;
+use super::{strings, tables};
 
 /// Builds the world of a fresh state: leaves the stand-in of the globals on the stack, and below it the real table.
 ///
@@ -53,6 +54,10 @@ pub(super) unsafe fn build(lua: *mut ffi::lua_State, dialect: Dialect, version: 
             }
             if name == c"math" {
                 set_functions(lua, &RANDOM);
+            } else if name == c"string" {
+                set_functions(lua, &strings::FUNCTIONS);
+            } else if name == c"table" {
+                set_functions(lua, &tables::FUNCTIONS);
             }
             legacy::adapt_library(lua, name, dialect);
             protect(lua);

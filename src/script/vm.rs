@@ -19,6 +19,7 @@ use super::convert::push_bytes;
 use super::core::{Core, KillHandle, Kills, Memory, allocate};
 use super::error::{self, ScriptError};
 use super::host::Host;
+use super::pattern::Machine;
 use super::sandbox;
 use super::tokens::ReplyTokens;
 use super::watchdog::Registration;
@@ -76,6 +77,9 @@ impl Vm {
             tokens: ReplyTokens::default(),
             args: Vec::new(),
             numbers: Vec::new(),
+            machine: Machine::default(),
+            substitution: None,
+            joined: Vec::new(),
             random: fastrand::Rng::with_seed(0),
             kills: Arc::new(Kills::default()),
             run_number: 0,
@@ -202,7 +206,16 @@ impl Vm {
     /// Reads the error with which the script ended.
     pub(super) fn failure(&mut self, sha: Sha) -> ScriptError {
         // SAFETY: `resume` gave an error, and has left its stack as it was.
-        unsafe { error::from_failed(self.coroutine, sha) }
+        unsafe { error::from_failed(self.coroutine, sha, self.memory.limit_of_scripts()) }
+    }
+
+    /// Where the coroutine stands, as the end of an error line; empty where that is no line of a script.
+    pub(super) fn place(&mut self, sha: Sha) -> String {
+        if self.coroutine.is_null() {
+            return String::new();
+        }
+        // SAFETY: outside of a resume; the coroutine is suspended, or ended with an error and left as it was.
+        unsafe { error::place(self.coroutine, sha) }
     }
 
     /// Forgets a coroutine that has not ended by itself. It is never resumed or closed, so none of its code runs.

@@ -27,7 +27,7 @@ use std::time::Duration;
 use mlua::ffi;
 use parking_lot::Mutex;
 
-use super::run::slice_end;
+use super::turn::slice_end;
 
 /// The thread that ends slices. Dropping it leaves running scripts uninterrupted.
 pub struct Watchdog {

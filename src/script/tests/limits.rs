@@ -30,13 +30,110 @@ fn a_call_that_waits_is_made_again() {
 #[test]
 fn a_wait_where_lua_cannot_suspend_restarts() {
     for body in [
-        "table.sort({1, 2, 3}, function() pcall(redis.call, 'WAIT') return false end)",
-        "return ('abc'):gsub('.', function() while true do pcall(redis.call, 'WAIT') end end)",
+        "return tostring(setmetatable({}, {__tostring = function() redis.pcall('WAIT') return 'x' end}))",
+        "return ('abc'):gsub('.', setmetatable({}, {__index = function() while true do pcall(redis.call, 'WAIT') end end}))",
+        "local m = {__lt = function() pcall(redis.call, 'WAIT') return false end}
+            table.sort({setmetatable({}, m), setmetatable({}, m)})",
     ] {
         let mut bench = Bench::new(Dialect::Aikv);
         bench.host.waits = 1;
-        assert_eq!(bench.run(body), Err(Step::Restart));
+        let step = bench.run(body);
+        assert_eq!(step, Err(Step::Restart), "{body}");
         assert_eq!(bench.host.calls.len(), 1, "nothing is called afterwards");
+    }
+}
+
+#[test]
+fn callbacks_of_the_library_can_wait() {
+    for (body, result) in [
+        (
+            "return (('abc'):gsub('.', function(c) return c .. redis.call('WAIT') end))",
+            "a7b7c7",
+        ),
+        (
+            "return (('abc'):gsub('b', function(c) return (('xy'):gsub('y', function() return redis.call('WAIT') end)) end))",
+            "ax7c",
+        ),
+        (
+            "local t = {3, 1, 2} table.sort(t, function(a, b) redis.call('WAIT') return a < b end) return table.concat(t)",
+            "123",
+        ),
+    ] {
+        let mut bench = Bench::new(Dialect::Aikv);
+        bench.host.waits = 1;
+        let mut run = bench.start(body, &[], &[]);
+        let mut out = Recorder::new(Protocol::Resp2);
+        assert_eq!(
+            run.resume(&mut bench.host, &mut out),
+            Step::WaitForLock,
+            "{body}"
+        );
+        assert_eq!(run.resume(&mut bench.host, &mut out), Step::Done, "{body}");
+        assert_eq!(out.into_value(), bulk(result), "{body}");
+    }
+    let mut bench = Bench::new(Dialect::Redis);
+    bench.host.waits = 2;
+    let body =
+        "local s = '' table.foreach({1}, function(k, v) s = s .. v .. redis.call('WAIT') end)
+        table.foreachi({1, 2}, function(k, v) s = s .. v .. redis.call('WAIT') end) return s";
+    assert_eq!(bench.value(body), bulk("171727"));
+}
+
+/// Suspended in the middle of one call, again and again, it comes to the right end.
+#[test]
+fn a_long_library_call_is_suspended_and_ends_right() {
+    for (body, result) in [
+        ("return tostring((('a'):rep(60)):find(('a-'):rep(4) .. 'b'))", "nil"),
+        ("return tostring((('a'):rep(60)):match('^' .. ('a-'):rep(5) .. 'b'))", "nil"),
+        ("for m in (('a'):rep(60)):gmatch(('a-'):rep(4) .. 'b') do end return 'none'", "none"),
+        ("return (('x' .. ('a'):rep(60)):gsub(('a-'):rep(4) .. 'b', ''):gsub('a+', 'y'))", "xy"),
+        ("return (''):rep(1 << 50) .. (('a'):rep(300000):gsub('a', function(c) return 'b' end):gsub('b+', 'c'))", "c"),
+        ("return #('a'):rep(3000000):gsub('a', 'bb') .. ''", "6000000"),
+        ("local t = {} for i = 1, 300000 do t[i] = i end return #table.concat(t) .. ''", "1688895"),
+        ("local t = {} for i = 1, 100000 do t[i] = (i * 7919) % 100003 end table.sort(t, function(a, b) return a < b end)
+            for i = 2, #t do if t[i - 1] > t[i] then return 'wrong' end end return 'right'", "right"),
+        ("local t = {} for i = 1, 150000 do t[i] = (i * 7919) % 150001 end table.sort(t)
+            for i = 2, #t do if t[i - 1] > t[i] then return 'wrong' end end return 'right'", "right"),
+        ("local t = table.move({1}, 1, 3000000, 2) return #t .. ''", "2"),
+        ("local t = {} for i = 1, 300000 do t[i] = i end for i = 1, 5 do table.insert(t, 1, 0) table.remove(t, 2) end return #t .. ''",
+            "300000"),
+    ] {
+        let mut bench = Bench::new(Dialect::Aikv);
+        let mut run = bench.start(body, &[], &[]);
+        let mut out = Recorder::new(Protocol::Resp2);
+        let mut slices = 0;
+        let step = loop {
+            match run.resume(&mut bench.host, &mut out) {
+                Step::Preempted => slices += 1,
+                step => break step,
+            }
+        };
+        assert_eq!(step, Step::Done, "{body}");
+        assert_eq!(out.into_value(), bulk(result), "{body}");
+        assert!(slices >= 2, "{body}: {slices} slices");
+    }
+}
+
+#[test]
+fn the_host_ends_what_lua_cannot_suspend() {
+    for body in [
+        "return tostring(setmetatable({}, {__tostring = function() while true do end end}))",
+        "return tostring(setmetatable({}, {__tostring = function() while true do pcall(error) end end}))",
+        "return tostring(setmetatable({}, {__tostring = function() return (('a'):rep(300)):find(('a-'):rep(9) .. 'b') end}))",
+        "return tostring(setmetatable({}, {__tostring = function() return table.move({}, 1, 1 << 60, 2) end}))",
+    ] {
+        let mut bench = Bench::new(Dialect::Aikv);
+        bench.host.patience = 3;
+        let mut run = bench.start(body, &[], &[]);
+        let mut out = Recorder::new(Protocol::Resp2);
+        let step = run.resume(&mut bench.host, &mut out);
+        let overdue = AbortReason::Host("ERR overdue".into());
+        assert_eq!(step, Step::Aborted(overdue), "{body}");
+        assert!(
+            run.place().ends_with("on @user_script:1."),
+            "{}",
+            run.place()
+        );
     }
 }
 
@@ -98,6 +195,18 @@ fn any_endless_script_can_be_killed() {
         "xpcall(function() while true do end end, function() while true do end end)",
         "('x'):rep(10):gsub('.', function() while true do pcall(error) end end)",
         "while true do load('local x = 1')() end",
+        "return (('a'):rep(300)):find(('a-'):rep(20) .. 'b')",
+        "return (('a'):rep(300)):match(('a*'):rep(20) .. 'b')",
+        "for m in (('a'):rep(300)):gmatch(('a?'):rep(100) .. 'b') do end",
+        "while true do pcall(string.gsub, ('a'):rep(300), ('a-'):rep(20) .. 'b', '') end",
+        "return (('('):rep(1e5) .. ('a'):rep(1e6)):find('%b()')",
+        "table.move({}, 1, math.maxinteger - 1, 2)",
+        "table.insert(setmetatable({}, {__len = function() return 1 << 50 end}), 1, 'x')",
+        "table.remove(setmetatable({}, {__len = function() return 1 << 50 end}), 1)",
+        "table.concat(setmetatable({}, {__index = function() return '' end}), '', 1, 1 << 50)",
+        "table.sort(setmetatable({}, {__len = function() return 1 << 30 end, __index = function() return 1 end, __newindex = function() end}))",
+        "table.sort({1, 2, 3, 4}, function() return (('a'):rep(300)):find(('a-'):rep(20) .. 'b') end)",
+        "return tostring(setmetatable({}, {__tostring = function() while true do end end}))",
     ] {
         let mut bench = Bench::new(Dialect::Aikv);
         let mut run = bench.start(body, &[], &[]);
@@ -147,9 +256,17 @@ fn memory_is_limited() {
         "local s = 'x' while true do s = s .. s end",
         "local t = {} while true do t = {t, t} end",
         "local t = {} while true do t[#t + 1] = redis.call('ECHO', ('x'):rep(1e5)) end",
+        "return ('x'):rep(1e5):gsub('x', ('y'):rep(1e4))",
+        "return ('x'):rep(1e5):gsub('x', function() return ('y'):rep(1e4) end)",
+        "local t = {} for i = 1, 1e4 do t[i] = ('y'):rep(1e4) .. '' end return table.concat(t, ('z'):rep(1e5))",
+        "table.sort(setmetatable({}, {__len = function() return 1 << 30 end, __index = function() return 1 end}))",
     ] {
         let text = bench.error(body);
         assert!(text.contains("not enough memory"), "{body}: {text}");
+        assert!(
+            text.contains("Nothing it did was applied."),
+            "{body}: {text}"
+        );
         assert_eq!(bench.value("return 5"), int(5), "{body}");
     }
     let garbage = "for i = 1, 1e6 do local t = {i} end return 1";

@@ -1,5 +1,6 @@
 //! Scripts against a toy host. The texts and values of dialect `redis` are those that redis-server 7.0.15 gave.
 
+mod library;
 mod limits;
 mod replies;
 mod sandbox;
@@ -38,6 +39,8 @@ struct Toy {
     calls: Vec<Vec<Vec<u8>>>,
     logged: Vec<(LogLevel, Vec<u8>)>,
     waits: usize,
+    /// Slices that end where Lua cannot suspend the script until the host ends it; 0: it never does.
+    patience: usize,
 }
 
 impl Host for Toy {
@@ -93,6 +96,14 @@ impl Host for Toy {
 
     fn log(&mut self, level: LogLevel, message: &[u8]) {
         self.logged.push((level, message.to_vec()));
+    }
+
+    fn overdue(&mut self) -> Option<AbortReason> {
+        if self.patience == 0 {
+            return None;
+        }
+        self.patience -= 1;
+        (self.patience == 0).then(|| AbortReason::Host("ERR overdue".into()))
     }
 }
 
