@@ -340,7 +340,7 @@ impl Worker {
         use super::admission::Wait;
         let wait = match kind {
             Kind::Plain { wait, .. } | Kind::Exec { wait, .. } => Some(wait),
-            Kind::Paused { .. } | Kind::Timer(_) | Kind::Blocked(_) => None,
+            Kind::Paused { .. } | Kind::Timer(_) | Kind::Blocked(_) | Kind::ExecRun(_) => None,
             Kind::Script(work) => work.wait(),
         };
         match wait {

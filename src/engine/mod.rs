@@ -22,6 +22,9 @@ mod commit;
 #[cfg(test)]
 mod conversations;
 mod dispatch;
+mod exec;
+#[cfg(test)]
+mod exec_tests;
 #[cfg(test)]
 mod fault_tests;
 mod message;

@@ -3,12 +3,11 @@
 //! EXEC locks the keys of all queued commands at once and commits them as one write batch. A command that fails does not
 //! undo the others (<https://redis.io/docs/latest/develop/interact/transactions/>).
 
-use super::admission::{self, Grants, Wait};
+use super::admission;
 use super::client::{Client, ClientFlags};
 use super::registry::{EngineCtx, Entry, Run};
 use super::script_run;
-use super::tracking::note_reads;
-use super::work::{Kind, Token};
+use super::work::Kind;
 use super::worker::{Flow, Worker};
 use crate::base::number::parse_i64;
 use crate::command::{Command, Error, Flags, Group, KeyFlags, KeySpec, Spec};
@@ -175,13 +174,13 @@ impl Worker {
             None => self.keeper.admit_alone(token),
         };
         match admitted {
-            Ok(grants) => self.exec_granted(grants, client, &commands, out),
+            Ok(grants) => self.exec_granted(grants, client, commands, out),
             Err(wait) => self.park(client, token, Kind::Exec { commands, wait }),
         }
     }
 
     /// The keys of all commands; `None`: they need the keyspace for themselves.
-    fn exec_footprint(&self, mut db: usize, commands: &[Queued]) -> Option<Footprint> {
+    pub(super) fn exec_footprint(&self, mut db: usize, commands: &[Queued]) -> Option<Footprint> {
         let mut all = Footprint::default();
         for Queued { entry, args } in commands {
             let args = args.as_args();
@@ -202,135 +201,6 @@ impl Worker {
             }
         }
         Some(all)
-    }
-
-    /// Runs what was queued, under its locks.
-    pub(super) fn exec_granted(
-        &mut self,
-        mut grants: Grants,
-        client: &mut Client,
-        commands: &[Queued],
-        out: &mut Vec<u8>,
-    ) -> Flow {
-        let changed = client.watch_flag.load(Ordering::SeqCst);
-        self.unwatch(client);
-        if changed {
-            self.keeper.release(grants);
-            RespWriter::new(out, client.protocol).null_array();
-            return Flow::Done;
-        }
-        let mark = out.len();
-        let db_before = client.db;
-        RespWriter::new(out, client.protocol).array(commands.len());
-        let mut flow = Flow::Done;
-        self.in_exec = true;
-        for Queued { entry, args } in commands {
-            match self.exec_one(entry, &mut grants, client, args.as_args(), out) {
-                Ok(Flow::Close) => flow = Flow::Close,
-                Ok(_) => {}
-                Err(script_run::NeedsGate) => {
-                    // A script wants a key that cannot be had in order: all again, with the keyspace to itself.
-                    self.in_exec = false;
-                    self.rollback();
-                    self.keeper.release(grants);
-                    out.truncate(mark);
-                    client.select(db_before);
-                    return self.exec_alone(client, commands, out);
-                }
-            }
-        }
-        self.in_exec = false;
-        if let Err(error) = self.commit() {
-            self.answer_error(client, out, mark, &error);
-        }
-        self.serve_waiters(&mut grants);
-        self.keeper.release(grants);
-        if let Some(exec) = self.shared.registry.get(b"exec") {
-            self.feed_monitors(exec, client, &Args::from_slices(&[b"exec"]));
-        }
-        flow
-    }
-
-    /// Goes on waiting for the locks of a parked EXEC.
-    pub(super) fn advance_exec(
-        &self,
-        wait: Wait,
-        token: Token,
-        client: &Client,
-        commands: &[Queued],
-    ) -> Result<Grants, Wait> {
-        self.keeper.advance(wait, token, || {
-            // One that needs the keyspace for itself does not wait for locks.
-            self.exec_footprint(client.db, commands).unwrap_or_default()
-        })
-    }
-
-    /// Runs what was queued, after EXEC has waited for its locks.
-    pub(super) fn exec_resumed(
-        &mut self,
-        grants: Grants,
-        client: &mut Client,
-        commands: &[Queued],
-        out: &mut Vec<u8>,
-    ) -> Flow {
-        let flow = self.exec_granted(grants, client, commands, out);
-        if let Some(exec) = self.shared.registry.get(b"exec") {
-            self.note_resumed(flow, exec, client, &Args::from_slices(&[b"exec"]));
-        }
-        flow
-    }
-
-    fn exec_alone(&mut self, client: &mut Client, commands: &[Queued], out: &mut Vec<u8>) -> Flow {
-        let token = self.works.reserve();
-        match self.keeper.admit_alone(token) {
-            Ok(grants) => self.exec_granted(grants, client, commands, out),
-            Err(wait) => {
-                let again = |q: &Queued| Queued {
-                    entry: q.entry,
-                    args: OwnedArgs::from(q.args.as_args()),
-                };
-                let commands = commands.iter().map(again).collect();
-                self.park(client, token, Kind::Exec { commands, wait })
-            }
-        }
-    }
-
-    fn exec_one(
-        &mut self,
-        entry: &'static Entry,
-        grants: &mut Grants,
-        client: &mut Client,
-        args: Args<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Flow, script_run::NeedsGate> {
-        let mark = out.len();
-        self.feed_monitors(entry, client, &args);
-        self.note_touching(entry, client);
-        let result = match entry.run {
-            Run::Data(handler) => {
-                note_reads(&mut self.outbox, entry, client, &args);
-                let db = self.shared.keyspace.physical(client.db);
-                let mut reply = RespWriter::new(out, client.protocol);
-                self.call(handler, db, args, &mut reply)
-                    .map(|()| Flow::Done)
-            }
-            Run::Engine(handler) => {
-                return Ok(self.engine_command(handler, client, args, out));
-            }
-            Run::Script(invocation) => {
-                return self
-                    .script_in_exec(invocation, grants, client, args, out)
-                    .map(|()| Flow::Done);
-            }
-            Run::Exec | Run::Container => unreachable!("neither is ever queued"),
-        };
-        match result {
-            Ok(flow) => Ok(flow),
-            Err(error) => {
-                self.answer_error(client, out, mark, &error);
-                Ok(Flow::Done)
-            }
-        }
     }
 
     /// Forgets what the client watches.

@@ -23,7 +23,7 @@ use crate::base::clock;
 use crate::base::number::parse_i64;
 use crate::command::{Command, Error, Flags, Group, KeyFlags, KeySpec, Spec};
 use crate::config::{self, Opt};
-use crate::keyspace::{Txn, TxnBuffers};
+use crate::keyspace::{Savepoint, Txn, TxnBuffers};
 use crate::locks::{Footprint, Mode};
 use crate::resp::{Args, OwnedArgs, RespWriter};
 use crate::script::{
@@ -172,7 +172,7 @@ pub struct Frame {
     first_db: usize,
     seed: u64,
     rng: fastrand::Rng,
-    now_ms: i64,
+    now_us: i64,
     started_us: u64,
     reruns: u32,
     running: Option<Arc<RunningScript>>,
@@ -217,8 +217,24 @@ impl ScriptWork {
     }
 }
 
-/// A script inside EXEC needs the whole keyspace.
-pub struct NeedsGate;
+/// A script that EXEC runs.
+pub struct ScriptInExec {
+    frame: Frame,
+    run: Option<ScriptRun>,
+    /// The transaction before the script.
+    savepoint: Savepoint,
+    /// Where the script's reply begins in that of the EXEC.
+    mark: usize,
+}
+
+/// Where an EXEC, or a script in it, stands.
+pub enum InExec {
+    Over,
+    /// A script's slice is over.
+    Suspended,
+    /// A script wants a key that cannot be had in order.
+    NeedsGate,
+}
 
 /// Where a script stands after it was let run.
 enum Stand {
@@ -377,62 +393,81 @@ impl Worker {
         self.end_frame(&mut work.frame);
     }
 
-    /// Runs a script inside EXEC, to its end.
-    pub(super) fn script_in_exec(
+    /// Readies a script inside EXEC, whose reply begins at `base`; the script has the grants until it leaves. `None`: it
+    /// cannot be run, and has answered why.
+    pub(super) fn script_enter_exec(
         &mut self,
         invocation: Invocation,
         grants: &mut Grants,
-        client: &mut Client,
-        args: Args<'_>,
+        client: &Client,
+        args: &Args<'_>,
+        base: usize,
         out: &mut Vec<u8>,
-    ) -> Result<(), NeedsGate> {
-        let mark = out.len();
-        let frame = parts(&args).and_then(|parts| {
-            let frame = self.frame(invocation, client, &parts, 0)?;
-            Ok((parts, frame))
-        });
-        let (parts, mut frame) = match frame {
+    ) -> Option<ScriptInExec> {
+        let frame = parts(args).and_then(|parts| self.frame(invocation, client, &parts, 0));
+        let mut frame = match frame {
             Ok(frame) => frame,
             Err(error) => {
+                let mark = out.len();
                 self.answer_error(client, out, mark, &error);
-                return Ok(());
+                return None;
             }
         };
         frame.in_exec = true;
         frame.grants = std::mem::take(grants);
-        let savepoint =
-            Txn::new(self.shared.keyspace, &mut self.buffers, 0, self.now_ms).savepoint();
-        let mut run = None;
-        let result = loop {
-            let step = match self.script_step(&mut frame, &mut run, client, &parts, out) {
-                Ok(Step::Preempted) => match self.overstayed(&mut frame) {
-                    None => continue,
-                    Some(reason) => Err(abort_error(&reason, &mut run)),
-                },
-                Ok(Step::Done) => Ok(Ok(())),
-                Ok(Step::WaitForLock | Step::Restart) => Ok(Err(NeedsGate)),
-                Ok(Step::Failed(error)) => Err(script_error(&error)),
-                Ok(Step::Aborted(reason)) => Err(abort_error(&reason, &mut run)),
-                Err(error) => Err(error),
-            };
-            break step;
+        let txn = Txn::new(self.shared.keyspace, &mut self.buffers, 0, self.now_ms);
+        Some(ScriptInExec {
+            frame,
+            run: None,
+            savepoint: txn.savepoint(),
+            mark: out.len() - base,
+        })
+    }
+
+    /// Lets a script inside EXEC go on for a slice.
+    pub(super) fn script_go_in_exec(
+        &mut self,
+        script: &mut ScriptInExec,
+        client: &mut Client,
+        args: &Args<'_>,
+        base: usize,
+        out: &mut Vec<u8>,
+    ) -> InExec {
+        let ScriptInExec { frame, run, .. } = script;
+        let Ok(parts) = parts(args) else {
+            unreachable!("it was taken apart before it began");
         };
-        drop(run);
-        *grants = std::mem::take(&mut frame.grants);
-        let answer = match result {
-            Ok(answer) => answer,
-            Err(error) => {
-                let keyspace = self.shared.keyspace;
-                Txn::new(keyspace, &mut self.buffers, 0, self.now_ms).rollback_to(savepoint);
-                self.answer_error(client, out, mark, &error);
-                Ok(())
+        let error = match self.script_step(frame, run, client, &parts, out) {
+            Ok(Step::Done) => {
+                Self::flush_log(frame);
+                return InExec::Over;
             }
+            Ok(Step::WaitForLock | Step::Restart) => return InExec::NeedsGate,
+            Ok(Step::Preempted) => {
+                self.keeper.keep(&mut frame.grants);
+                match self.overstayed(frame) {
+                    None => return InExec::Suspended,
+                    Some(reason) => abort_error(&reason, run),
+                }
+            }
+            Ok(Step::Failed(error)) => script_error(&error),
+            Ok(Step::Aborted(reason)) => abort_error(&reason, run),
+            Err(error) => error,
         };
-        if answer.is_ok() {
-            Self::flush_log(&mut frame);
-        }
-        self.end_frame(&mut frame);
-        answer
+        *run = None;
+        let mut txn = Txn::new(self.shared.keyspace, &mut self.buffers, 0, self.now_ms);
+        txn.rollback_to(script.savepoint);
+        drop(txn);
+        self.stats().scripts_rolled_back.add(1);
+        self.answer_error(client, out, base + script.mark, &error);
+        InExec::Over
+    }
+
+    /// Ends a script inside EXEC, which has the grants again.
+    pub(super) fn script_leave_exec(&mut self, mut script: ScriptInExec, grants: &mut Grants) {
+        drop(script.run.take());
+        *grants = std::mem::take(&mut script.frame.grants);
+        self.end_frame(&mut script.frame);
     }
 
     fn frame(
@@ -469,7 +504,11 @@ impl Worker {
             first_db: client.db,
             seed,
             rng: fastrand::Rng::with_seed(seed),
-            now_ms: self.now_ms,
+            now_us: if self.in_exec {
+                self.now_us
+            } else {
+                clock::unix_us()
+            },
             started_us: clock::monotonic_us(),
             reruns: 0,
             running: None,
@@ -607,7 +646,7 @@ impl Worker {
             let started = ScriptRun::start(vm, frame.script.clone(), keys, argv, frame.seed);
             run.insert(started.map_err(|error| script_error(&error))?)
         };
-        let now_ms = std::mem::replace(&mut self.now_ms, frame.now_ms);
+        let now_us = self.set_clock(frame.now_us);
         std::mem::swap(&mut self.rng, &mut frame.rng);
         frame.pinned_since_us = None;
         let mut reply = RespWriter::new(out, client.protocol);
@@ -620,7 +659,7 @@ impl Worker {
             &mut reply,
         );
         std::mem::swap(&mut self.rng, &mut frame.rng);
-        self.now_ms = now_ms;
+        self.set_clock(now_us);
         Ok(step)
     }
 

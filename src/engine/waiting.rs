@@ -121,7 +121,7 @@ impl Worker {
 
     /// Whether a script is in the middle of its run.
     pub fn started_scripts(&self) -> bool {
-        let mut kinds = self.works.iter().map(|(_, work)| &work.kind);
-        kinds.any(|kind| matches!(kind, Kind::Script(script) if script.has_started()))
+        let mut works = self.works.iter();
+        works.any(|(_, work)| work.kind.has_started_script())
     }
 }

@@ -2,6 +2,7 @@
 
 use super::admission::Wait;
 use super::blocked::Blocked;
+use super::exec::ExecRun;
 use super::multi::Queued;
 use super::registry::Entry;
 use super::script_run::ScriptWork;
@@ -29,6 +30,8 @@ pub enum Kind {
     Timer(Timer),
     /// An EXEC that waits for gate or locks.
     Exec { commands: Vec<Queued>, wait: Wait },
+    /// An EXEC in the middle of a script whose time slice is over.
+    ExecRun(Box<ExecRun>),
     /// A script that waits, or whose time slice is over.
     Script(Box<ScriptWork>),
     /// A command that waits for data.
@@ -41,7 +44,20 @@ impl Kind {
         match self {
             Kind::Timer(timer) => timer.due_us,
             Kind::Blocked(blocked) => blocked.due_us(),
-            Kind::Plain { .. } | Kind::Paused { .. } | Kind::Exec { .. } | Kind::Script(_) => None,
+            Kind::Plain { .. }
+            | Kind::Paused { .. }
+            | Kind::Exec { .. }
+            | Kind::ExecRun(_)
+            | Kind::Script(_) => None,
+        }
+    }
+
+    /// Whether a script is in the middle of its run here.
+    pub fn has_started_script(&self) -> bool {
+        match self {
+            Kind::Script(script) => script.has_started(),
+            Kind::ExecRun(_) => true,
+            _ => false,
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct Worker {
     pub shard: u32,
     pub keeper: Gatekeeper,
     pub now_ms: i64,
+    /// The same moment in microseconds.
+    pub(super) now_us: i64,
     pub string_len_max: usize,
     /// More memory is in use than `maxmemory` allows; looked at some times a second.
     pub(super) over_memory: bool,
@@ -88,7 +90,8 @@ impl Worker {
             shared,
             shard,
             keeper: Gatekeeper { shared, shard },
-            now_ms: clock::unix_ms(),
+            now_ms: 0,
+            now_us: 0,
             string_len_max: 0,
             over_memory: false,
             slower_than_us: -1,
@@ -107,14 +110,21 @@ impl Worker {
             busy_check: false,
             expire_cursor: 0,
         };
+        worker.set_clock(clock::unix_us());
         worker.read_settings();
         worker
     }
 
     /// Called once at the beginning of each pass.
     pub fn begin_pass(&mut self) {
-        self.now_ms = clock::unix_ms();
+        self.set_clock(clock::unix_us());
         self.clock = Instant::now();
+    }
+
+    /// Lets commands see this time from now on. Returns what they saw before.
+    pub(super) fn set_clock(&mut self, now_us: i64) -> i64 {
+        self.now_ms = now_us.div_euclid(1000);
+        std::mem::replace(&mut self.now_us, now_us)
     }
 
     /// Ends a pass: leaves the gate and writes out what was committed. Replies may leave once this has returned, and where
@@ -207,7 +217,7 @@ impl Worker {
                 match self.advance_exec(wait, token, client, &commands) {
                     Ok(grants) => {
                         self.note_waited(since_us);
-                        self.exec_resumed(grants, client, &commands, out)
+                        self.exec_admitted(grants, client, commands, out)
                     }
                     Err(wait) => {
                         let kind = Kind::Exec { commands, wait };
@@ -215,6 +225,7 @@ impl Worker {
                     }
                 }
             }
+            Kind::ExecRun(exec) => self.exec_resume(exec, client, out),
             Kind::Paused { entry, args } => self.execute_paused(entry, client, &args, out),
             Kind::Timer(timer) => self.timer_over(timer, client, out),
             Kind::Script(work) => self.script_resume(token, work, client, since_us, out),
@@ -231,12 +242,8 @@ impl Worker {
             self.leave(client);
             return true;
         };
-        if let Some(Work {
-            kind: Kind::Script(work),
-            ..
-        }) = self.works.get(token)
-            && work.has_started()
-        {
+        let work = self.works.get(token);
+        if work.is_some_and(|work| work.kind.has_started_script()) {
             return false;
         }
         if let Some(work) = self.works.take(token) {
@@ -254,7 +261,7 @@ impl Worker {
 
     /// Background work of the shard, some times a second.
     pub fn tick(&mut self) {
-        self.now_ms = clock::unix_ms();
+        self.set_clock(clock::unix_us());
         self.read_settings();
         self.expire_cycle();
         self.shared.gate.leave(self.shard);
@@ -305,6 +312,7 @@ impl Worker {
             Kind::Plain { wait, .. } | Kind::Exec { wait, .. } => self.keeper.cancel(wait),
             Kind::Paused { .. } => {}
             Kind::Timer(timer) => self.end_timer(timer),
+            Kind::ExecRun(exec) => self.exec_cancel(exec),
             Kind::Script(work) => self.script_cancel(work),
             Kind::Blocked(blocked) => self.cancel_blocked(*blocked),
         }

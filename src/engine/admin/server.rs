@@ -81,7 +81,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[
 fn time(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     // A script sees one time from its beginning to its end.
     let now_us = if ctx.from_script {
-        ctx.worker.now_ms * 1000
+        ctx.worker.now_us
     } else {
         clock::unix_us()
     };

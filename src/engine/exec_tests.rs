@@ -1,0 +1,190 @@
+//! Scripts inside EXEC that take longer than a slice.
+
+use super::Message;
+use super::client::Client;
+use super::testing::Server;
+use super::worker::Flow;
+use crate::base::clock;
+use std::time::{Duration, Instant};
+
+const SLOW: &str = "redis.call('SET', KEYS[1], 'script') local n = 0 for i = 1, 3e6 do n = n + i end return ARGV[1]";
+const ENDLESS: &str = "redis.call('SET', KEYS[1], 'script') while true do end";
+
+/// Sends MULTI, SET a 1, the script on `b`, SET c 3, EXEC; gives what became of the last.
+fn exec(server: &mut Server, client: &mut Client, script: &str) -> (Flow, String) {
+    server.reply(client, "MULTI");
+    server.reply(client, "SET a 1");
+    let eval: [&[u8]; 5] = [b"EVAL", script.as_bytes(), b"1", b"b", b"done"];
+    server.run(client, &eval);
+    server.reply(client, "SET c 3");
+    server.run(client, &[b"EXEC"])
+}
+
+/// Drives the first shard until none of these clients waits; their replies.
+fn finish_all<const N: usize>(server: &mut Server, mut clients: [&mut Client; N]) -> [String; N] {
+    let begin = Instant::now();
+    let mut outs = [const { Vec::new() }; N];
+    while clients.iter().any(|client| client.parked.is_some()) {
+        assert!(begin.elapsed() < Duration::from_mins(1), "it never ends");
+        let mut tokens = server.workers[0].take_runnable();
+        while let Some(message) = server.message(0) {
+            if let Message::Wake(token) = message {
+                tokens.push(token);
+            }
+        }
+        let worker = &mut server.workers[0];
+        worker.begin_pass();
+        for token in tokens {
+            for (client, out) in clients.iter_mut().zip(&mut outs) {
+                if client.parked == Some(token) {
+                    worker.resume(token, client, out);
+                }
+            }
+        }
+        worker.end_pass().expect("a healthy journal");
+    }
+    outs.map(|out| String::from_utf8(out).expect("text"))
+}
+
+fn finish(server: &mut Server, client: &mut Client) -> String {
+    let [reply] = finish_all(server, [client]);
+    reply
+}
+
+#[test]
+fn a_slow_script_in_exec_lets_others_go_on() {
+    let mut server = Server::start(1, &[]);
+    let (mut slow, mut other) = (server.connect(0), server.connect(0));
+    server.reply(&mut slow, "WATCH a");
+    let (flow, _) = exec(&mut server, &mut slow, SLOW);
+    assert_eq!(flow, Flow::Parked);
+    assert_eq!(server.reply(&mut other, "SET free x"), "+OK\r\n");
+    let (flow, _) = server.run(&mut other, &[b"GET", b"a"]);
+    assert_eq!(flow, Flow::Parked, "nobody sees half of an EXEC");
+    let [reply, seen] = finish_all(&mut server, [&mut slow, &mut other]);
+    assert_eq!(seen, "$1\r\n1\r\n");
+    assert_eq!(reply, "*3\r\n+OK\r\n$4\r\ndone\r\n+OK\r\n");
+    assert_eq!(
+        server.reply(&mut slow, "MGET a b c"),
+        "*3\r\n$1\r\n1\r\n$6\r\nscript\r\n$1\r\n3\r\n"
+    );
+}
+
+#[test]
+fn a_script_in_exec_is_killed_and_the_rest_goes_on() {
+    let mut server = Server::start(1, &[]);
+    let (mut slow, mut other) = (server.connect(0), server.connect(0));
+    let (flow, _) = exec(&mut server, &mut slow, ENDLESS);
+    assert_eq!(flow, Flow::Parked);
+    assert_eq!(server.reply(&mut other, "SCRIPT KILL"), "+OK\r\n");
+    let reply = finish(&mut server, &mut slow);
+    let (before, rest) = reply
+        .split_once("-ERR Script killed by user with SCRIPT KILL.")
+        .expect("an error");
+    assert_eq!(before, "*3\r\n+OK\r\n");
+    assert!(rest.ends_with(", on @user_script:1.\r\n+OK\r\n"), "{rest}");
+    assert_eq!(
+        server.reply(&mut other, "MGET a b c"),
+        "*3\r\n$1\r\n1\r\n$-1\r\n$1\r\n3\r\n"
+    );
+    assert!(
+        server
+            .reply(&mut other, "SCRIPT KILL")
+            .starts_with("-NOTBUSY")
+    );
+}
+
+#[test]
+fn a_script_in_exec_is_ended_by_the_timeout() {
+    let mut server = Server::start(1, &[("script-timeout", "20")]);
+    let mut slow = server.connect(0);
+    exec(&mut server, &mut slow, ENDLESS);
+    let reply = finish(&mut server, &mut slow);
+    assert!(
+        reply.contains("script-timeout (20 ms). Nothing it did was applied."),
+        "{reply}"
+    );
+    assert_eq!(
+        server.reply(&mut slow, "MGET a b c"),
+        "*3\r\n$1\r\n1\r\n$-1\r\n$1\r\n3\r\n"
+    );
+}
+
+#[test]
+fn an_exec_whose_client_has_left_goes_on_to_its_end() {
+    let mut server = Server::start(1, &[]);
+    let (mut slow, mut other) = (server.connect(0), server.connect(0));
+    exec(&mut server, &mut slow, SLOW);
+    assert!(!server.workers[0].abandon(&mut slow), "a script is running");
+    assert!(server.workers[0].started_scripts());
+    finish(&mut server, &mut slow);
+    assert!(server.workers[0].abandon(&mut slow));
+    assert_eq!(
+        server.reply(&mut other, "MGET a b c"),
+        "*3\r\n$1\r\n1\r\n$6\r\nscript\r\n$1\r\n3\r\n"
+    );
+}
+
+#[test]
+fn an_exec_that_is_cancelled_leaves_nothing() {
+    let mut server = Server::start(1, &[]);
+    let (mut slow, mut other) = (server.connect(0), server.connect(0));
+    exec(&mut server, &mut slow, ENDLESS);
+    let token = slow.parked.take().expect("parked");
+    let work = server.workers[0].works.take(token).expect("its work");
+    server.workers[0].cancel(work.kind);
+    assert_eq!(
+        server.reply(&mut other, "MGET a b c"),
+        "*3\r\n$-1\r\n$-1\r\n$-1\r\n"
+    );
+}
+
+/// A script that uses up slices and then wants a key that others hold out of order makes the EXEC begin again, alone.
+#[test]
+fn an_undeclared_key_makes_the_whole_exec_begin_again() {
+    let mut server = Server::start(1, &[]);
+    let (mut first, mut second) = (server.connect(0), server.connect(0));
+    // Each holds its own key and wants the other's, so one of them is out of order.
+    let script = |other: &str| {
+        format!(
+            "redis.call('INCR', KEYS[1]) local n = 0 for i = 1, 3e6 do n = n + i end return redis.call('INCR', '{other}')"
+        )
+    };
+    for (client, own, other) in [(&mut first, "x", "y"), (&mut second, "y", "x")] {
+        server.reply(client, "MULTI");
+        let body = script(other);
+        server.run(client, &[b"EVAL", body.as_bytes(), b"1", own.as_bytes()]);
+        let (flow, _) = server.run(client, &[b"EXEC"]);
+        assert_eq!(flow, Flow::Parked);
+    }
+    finish_all(&mut server, [&mut first, &mut second]);
+    assert_eq!(
+        server.reply(&mut first, "MGET x y"),
+        "*2\r\n$1\r\n2\r\n$1\r\n2\r\n"
+    );
+}
+
+#[test]
+fn time_stands_still_in_a_script_and_has_microseconds() {
+    let mut server = Server::start(1, &[]);
+    let mut client = server.connect(0);
+    let script = "local a = redis.call('TIME') local n = 0 for i = 1, 3e6 do n = n + i end local b = redis.call('TIME')
+        return {a[1], a[2], b[1], b[2]}";
+    let mut odd = false;
+    for _ in 0..10 {
+        let before = clock::unix_us();
+        let (_, mut reply) = server.run(&mut client, &[b"EVAL", script.as_bytes(), b"0"]);
+        if client.parked.is_some() {
+            reply = finish(&mut server, &mut client);
+        }
+        let texts: Vec<i64> = reply.lines().filter_map(|line| line.parse().ok()).collect();
+        assert_eq!(texts[..2], texts[2..], "{reply}");
+        let shown = texts[0] * 1_000_000 + texts[1];
+        assert!(
+            (before..=clock::unix_us()).contains(&shown),
+            "{shown} {before}"
+        );
+        odd |= shown % 1000 != 0;
+    }
+    assert!(odd, "not only milliseconds");
+}
