@@ -116,22 +116,21 @@ pub static COMMANDS: &[Command<Handler>] = &[
 ];
 
 fn keys(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    // A walk takes every stripe in turn, also the one that is held.
-    ctx.txn.leave();
     let filter = ScanFilter {
         pattern: Some(ctx.arg(1)),
         kind: None,
     };
     let mut found: Vec<Key> = Vec::new();
     let (db, now_ms) = (ctx.txn.db(), ctx.now_ms());
-    let keyspace = ctx.txn.keyspace();
-    keyspace.keys(db, now_ms, filter, |key| found.push(Key::from_slice(key)));
+    let (keyspace, met) = ctx.txn.walk();
+    keyspace.keys(db, now_ms, filter, met, |key| {
+        found.push(Key::from_slice(key));
+    });
     reply_keys(ctx, &found);
     Ok(())
 }
 
 fn scan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    ctx.txn.leave();
     let cursor = parse_cursor(ctx.arg(1)).ok_or(Error::InvalidCursor)?;
     let options = ScanOptions::parse(ctx.args.skip(2))?;
     let filter = ScanFilter {
@@ -140,8 +139,8 @@ fn scan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     };
     let mut found: Vec<Key> = Vec::new();
     let (db, now_ms) = (ctx.txn.db(), ctx.now_ms());
-    let keyspace = ctx.txn.keyspace();
-    let next = keyspace.scan(db, cursor, options.count, now_ms, filter, |key| {
+    let (keyspace, met) = ctx.txn.walk();
+    let next = keyspace.scan(db, cursor, options.count, now_ms, filter, met, |key| {
         if !options.no_such_type {
             found.push(Key::from_slice(key));
         }
@@ -160,9 +159,9 @@ fn reply_keys(ctx: &mut Ctx<'_>, keys: &[Key]) {
 }
 
 fn randomkey(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    ctx.txn.leave();
     let (db, now_ms) = (ctx.txn.db(), ctx.now_ms());
-    match ctx.txn.keyspace().random_key(db, now_ms, ctx.rng) {
+    let (keyspace, met) = ctx.txn.walk();
+    match keyspace.random_key(db, now_ms, ctx.rng, met) {
         Some(key) => ctx.reply.bulk(&key),
         None => ctx.reply.null(),
     }
@@ -170,9 +169,10 @@ fn randomkey(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn dbsize(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    ctx.txn.leave();
-    let size = ctx.txn.keyspace().size(ctx.txn.db());
-    ctx.reply.integer(size.keys as i64);
+    let db = ctx.txn.db();
+    let (keyspace, met) = ctx.txn.walk();
+    let keys = keyspace.count(db, met);
+    ctx.reply.integer(keys as i64);
     Ok(())
 }
 

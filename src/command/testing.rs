@@ -172,7 +172,8 @@ fn snapshot(keyspace: &Keyspace, now_ms: i64) -> Snapshot {
     for db in 0..keyspace.databases() {
         let physical = keyspace.physical(db);
         let mut keys = Vec::new();
-        keyspace.keys(physical, now_ms, ScanFilter::default(), |key| {
+        let mut met = Vec::new();
+        keyspace.keys(physical, now_ms, ScanFilter::default(), &mut met, |key| {
             keys.push(key.to_vec());
         });
         let mut txn = Txn::new(keyspace, &mut buffers, physical, now_ms);

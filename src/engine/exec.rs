@@ -3,7 +3,7 @@
 //! - A script among them that has used up its slice is suspended, and the EXEC with it: it keeps its locks, the replies so
 //!   far, the transaction and its clock. An EXEC without a script is never suspended.
 //! - A script that is ended answers with the error as any command that fails; what it did is taken back, and the EXEC goes on.
-//! - A script that wants a key which cannot be had in order leads to a new start of the whole EXEC with the keyspace to
+//! - A script that wants a key which cannot be had in order, or a walk that meets keys of others' transactions, leads to a new start of the whole EXEC with the keyspace to
 //!   itself. Until the end the watched keys stay watched, so that nothing can come between the two.
 
 use super::admission::{Grants, Wait};
@@ -222,6 +222,10 @@ impl Worker {
                 exec.script = self.script_enter_exec(invocation, grants, client, &args, mark, out);
             } else {
                 exec.closes |= self.exec_one(entry, client, args, out) == Flow::Close;
+                // It holds its locks, so it does not wait for those of others.
+                if !self.take_met(&exec.grants).is_empty() {
+                    return InExec::NeedsGate;
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use super::worker::Flow;
 use crate::base::clock;
 use std::time::{Duration, Instant};
 
-const SLOW: &str = "redis.call('SET', KEYS[1], 'script') local n = 0 for i = 1, 3e6 do n = n + i end return ARGV[1]";
+const SLOW: &str = "redis.call('SET', KEYS[1], 'script') local n = 0 for i = 1, 2e7 do n = n + i end return ARGV[1]";
 const ENDLESS: &str = "redis.call('SET', KEYS[1], 'script') while true do end";
 
 /// Sends MULTI, SET a 1, the script on `b`, SET c 3, EXEC; gives what became of the last.
@@ -147,7 +147,7 @@ fn an_undeclared_key_makes_the_whole_exec_begin_again() {
     // Each holds its own key and wants the other's, so one of them is out of order.
     let script = |other: &str| {
         format!(
-            "redis.call('INCR', KEYS[1]) local n = 0 for i = 1, 3e6 do n = n + i end return redis.call('INCR', '{other}')"
+            "redis.call('INCR', KEYS[1]) local n = 0 for i = 1, 2e7 do n = n + i end return redis.call('INCR', '{other}')"
         )
     };
     for (client, own, other) in [(&mut first, "x", "y"), (&mut second, "y", "x")] {
@@ -187,4 +187,75 @@ fn time_stands_still_in_a_script_and_has_microseconds() {
         odd |= shown % 1000 != 0;
     }
     assert!(odd, "not only milliseconds");
+}
+
+/// What looks at the keyspace as a whole waits for those who are in the middle of changing it.
+#[test]
+fn walks_see_no_half_of_a_script() {
+    let endless = "redis.call('SET', KEYS[1], 'x') redis.call('DEL', KEYS[2]) while true do end";
+    let mut server = Server::start(1, &[]);
+    let (mut slow, mut other) = (server.connect(0), server.connect(0));
+    server.reply(&mut other, "MSET gone 1 stays 2");
+    for (walk, reply) in [
+        ("DBSIZE", ":2\r\n"),
+        ("KEYS new*", "*0\r\n"),
+        ("KEYS gon?", "*1\r\n$4\r\ngone\r\n"),
+        (
+            "SCAN 0 COUNT 5000 MATCH [gn]*",
+            "*2\r\n$1\r\n0\r\n*1\r\n$4\r\ngone\r\n",
+        ),
+    ] {
+        let eval: [&[u8]; 5] = [b"EVAL", endless.as_bytes(), b"2", b"new", b"gone"];
+        let (flow, _) = server.run(&mut slow, &eval);
+        assert_eq!(flow, Flow::Parked);
+        assert_eq!(server.reply(&mut other, "GET stays"), "$1\r\n2\r\n");
+        let (flow, early) = server.run(&mut other, &super::testing::words(walk));
+        assert_eq!((flow, early.as_str()), (Flow::Parked, ""), "{walk}");
+        let mut killer = server.connect(0);
+        assert_eq!(server.reply(&mut killer, "SCRIPT KILL"), "+OK\r\n");
+        let [_, seen] = finish_all(&mut server, [&mut slow, &mut other]);
+        assert_eq!(seen, reply, "{walk}");
+    }
+}
+
+#[test]
+fn a_transaction_sees_its_own_keys_when_it_walks() {
+    let mut server = Server::start(1, &[]);
+    let mut client = server.connect(0);
+    let script = "redis.call('SET', KEYS[1], 'x') return {redis.call('DBSIZE'), redis.call('KEYS', '*')[1], redis.call('RANDOMKEY')}";
+    let eval: [&[u8]; 4] = [b"EVAL", script.as_bytes(), b"1", b"own"];
+    assert_eq!(
+        server.run(&mut client, &eval).1,
+        "*3\r\n:1\r\n$3\r\nown\r\n$3\r\nown\r\n"
+    );
+    server.reply(&mut client, "MULTI");
+    server.reply(&mut client, "SET more 1");
+    server.reply(&mut client, "DBSIZE");
+    assert_eq!(server.reply(&mut client, "EXEC"), "*2\r\n+OK\r\n:2\r\n");
+}
+
+/// Two scripts that each walk over what the other has changed come to an end one after the other.
+#[test]
+fn scripts_that_walk_wait_for_each_other_in_order() {
+    let script = "redis.call('SET', KEYS[1], 'x') local n = 0 for i = 1, 2e7 do n = n + i end return redis.call('DBSIZE')";
+    let mut server = Server::start(1, &[]);
+    let (mut first, mut second, mut third) =
+        (server.connect(0), server.connect(0), server.connect(0));
+    for (client, key) in [(&mut first, "a"), (&mut second, "b")] {
+        let eval: [&[u8]; 4] = [b"EVAL", script.as_bytes(), b"1", key.as_bytes()];
+        assert_eq!(server.run(client, &eval).0, Flow::Parked);
+    }
+    server.reply(&mut third, "MULTI");
+    server.reply(&mut third, "SET c 1");
+    server.reply(&mut third, "DBSIZE");
+    let (_, early) = server.run(&mut third, &[b"EXEC"]);
+    let [first_reply, second_reply, third_reply] =
+        finish_all(&mut server, [&mut first, &mut second, &mut third]);
+    let mut sizes = [
+        first_reply,
+        second_reply,
+        (early + &third_reply).replace("*2\r\n+OK\r\n", ""),
+    ];
+    sizes.sort();
+    assert_eq!(sizes, [":1\r\n", ":2\r\n", ":3\r\n"], "each in turn");
 }

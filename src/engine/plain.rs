@@ -10,9 +10,12 @@ use super::worker::{Flow, Worker};
 use crate::base::clock;
 use crate::command::{Access, Ctx, Error, Flags, Handler, Waiting, Wish};
 use crate::keyspace::Txn;
-use crate::locks::Footprint;
+use crate::locks::{Footprint, Mode};
 use crate::resp::{Args, OwnedArgs, Reply, RespWriter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A walk that has met more locked keys than this gets the keyspace for itself.
+const MET_MAX: usize = 64;
 
 impl Worker {
     /// Runs a data command, or parks it.
@@ -109,11 +112,7 @@ impl Worker {
             }
         };
         match admitted {
-            Ok(mut grants) => {
-                let flow = self.run_granted(entry, handler, &mut grants, client, args, out);
-                self.keeper.release(grants);
-                flow
-            }
+            Ok(grants) => self.run_until_clean(entry, handler, grants, client, args, out),
             Err(wait) => {
                 let kind = Kind::Plain {
                     entry,
@@ -146,7 +145,7 @@ impl Worker {
     pub(super) fn plain_granted(
         &mut self,
         entry: &'static Entry,
-        mut grants: Grants,
+        grants: Grants,
         client: &mut Client,
         args: &OwnedArgs,
         out: &mut Vec<u8>,
@@ -154,10 +153,60 @@ impl Worker {
         let super::registry::Run::Data(handler) = entry.run else {
             unreachable!("only data commands are parked as such");
         };
-        let flow = self.run_granted(entry, handler, &mut grants, client, args.as_args(), out);
-        self.keeper.release(grants);
+        let flow = self.run_until_clean(entry, handler, grants, client, args.as_args(), out);
         self.note_resumed(flow, entry, client, &args.as_args());
         flow
+    }
+
+    /// Runs a handler under locks and gives them back. One that has walked over keys which another's transaction has
+    /// locked runs again once it shares their locks, as often as it meets new ones; in the end with the keyspace to itself.
+    fn run_until_clean(
+        &mut self,
+        entry: &'static Entry,
+        handler: Handler,
+        mut grants: Grants,
+        client: &mut Client,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+    ) -> Flow {
+        loop {
+            let mark = out.len();
+            let flow = self.run_granted(entry, handler, &mut grants, client, args, out);
+            let met = self.take_met(&grants);
+            if met.is_empty() {
+                self.keeper.release(grants);
+                return flow;
+            }
+            debug_assert!(
+                !entry.spec.flags.contains(Flags::WRITE),
+                "only readers walk"
+            );
+            out.truncate(mark);
+            let held = grants.locks.as_ref();
+            let footprint = held.map_or_else(|| met.clone(), |held| held.footprint().union(&met));
+            self.keeper.release(grants);
+            let token = self.works.reserve();
+            let admitted = if footprint.len() > MET_MAX {
+                self.keeper.admit_alone(token)
+            } else {
+                self.keeper.admit(footprint, token)
+            };
+            match admitted {
+                Ok(admitted) => grants = admitted,
+                Err(wait) => {
+                    let args = OwnedArgs::from(args);
+                    return self.park(client, token, Kind::Plain { entry, args, wait });
+                }
+            }
+        }
+    }
+
+    /// The keys of others' transactions that the last walk has met, to be shared.
+    pub(super) fn take_met(&mut self, grants: &Grants) -> Footprint {
+        let met = self.buffers.met.drain(..);
+        met.filter(|fingerprint| !grants.covers(*fingerprint, Mode::Shared))
+            .map(|fingerprint| (fingerprint, Mode::Shared))
+            .collect()
     }
 
     /// Runs a handler whose keys are admitted, commits, and serves those who waited for that.

@@ -7,7 +7,7 @@ use super::script_run::Frame;
 use super::tracking::{self, Tracker};
 use super::worker::Worker;
 use crate::base::clock;
-use crate::command::{Access, Error, Flags, KeyFlags};
+use crate::command::{Access, Error, Flags, Handler, KeyFlags};
 use crate::config::UndeclaredKeys;
 use crate::locks::{Extend, Mode, WaiterId};
 use crate::resp::{Args, Reply};
@@ -51,11 +51,7 @@ impl Host for ScriptHost<'_> {
                 {
                     self.note_reads(tracker, entry, &args);
                 }
-                let db = self.worker.shared.keyspace.physical(self.frame.db);
-                if let Err(error) = self.worker.call(handler, db, args, reply) {
-                    reply.clear();
-                    reply.error(&error.line());
-                }
+                return self.run(handler, args, reply);
             }
             Run::Engine(handler) => self.engine_command(handler, args, reply),
             Run::Script(_) | Run::Exec | Run::Container => reply.error(&NOT_ALLOWED.line()),
@@ -84,6 +80,9 @@ impl Host for ScriptHost<'_> {
 /// How long a script may keep its shard from others where Lua cannot suspend it.
 const PINNED_MAX: Duration = Duration::from_secs(1);
 
+/// After so many walks in vain over the keyspace a script gets it for itself.
+const WALKS_MAX: usize = 8;
+
 const NOT_ALLOWED: Error = Error::text("ERR This Redis command is not allowed from script");
 
 /// Scripts get their own words for requests that cannot be run.
@@ -111,6 +110,34 @@ impl ScriptHost<'_> {
             return Some(OUT_OF_MEMORY);
         }
         None
+    }
+
+    /// Runs a command whose keys are admitted. One that has walked over keys which another's transaction has locked is run
+    /// again when the script shares their locks.
+    fn run(&mut self, handler: Handler, args: Args<'_>, reply: &mut ReplyTokens) -> Called {
+        for _ in 0..WALKS_MAX {
+            let db = self.worker.shared.keyspace.physical(self.frame.db);
+            if let Err(error) = self.worker.call(handler, db, args, reply) {
+                reply.clear();
+                reply.error(&error.line());
+            }
+            if self.worker.buffers.met.is_empty() {
+                return Called::Done;
+            }
+            let met = self.worker.take_met(&self.frame.grants);
+            if met.is_empty() {
+                return Called::Done;
+            }
+            reply.clear();
+            for (fingerprint, mode) in met.iter() {
+                match self.extend(fingerprint, mode) {
+                    Called::Done => {}
+                    other => return other,
+                }
+            }
+        }
+        self.frame.wants_all = true;
+        Called::Restart
     }
 
     /// Sees to it that the script holds what the command touches.
@@ -222,11 +249,16 @@ impl ScriptHost<'_> {
         key: &[u8],
     ) -> Result<Called, Error> {
         self.check_undeclared(key)?;
+        Ok(self.extend(fingerprint, mode))
+    }
+
+    /// Takes one more lock, or says what has to be done for that.
+    fn extend(&mut self, fingerprint: u64, mode: Mode) -> Called {
         let shared = self.worker.shared;
         if self.frame.in_exec {
             let held = self.frame.grants.locks.as_mut();
             let got = held.is_some_and(|held| shared.locks.try_extend(held, fingerprint, mode));
-            return Ok(if got { Called::Done } else { Called::Restart });
+            return if got { Called::Done } else { Called::Restart };
         }
         // Whoever is queued for a lock holds the gate.
         self.worker.keeper.keep(&mut self.frame.grants);
@@ -240,21 +272,21 @@ impl ScriptHost<'_> {
         match shared.locks.extend(held, fingerprint, mode, waiter) {
             Extend::Granted(held) => {
                 self.frame.grants.locks = Some(held);
-                Ok(Called::Done)
+                Called::Done
             }
             Extend::Queued(ticket) => {
                 let Some(hold) = self.frame.grants.gate.take() else {
                     unreachable!("kept above");
                 };
                 self.frame.wait = Some(Wait::Locks(hold, ticket));
-                Ok(Called::WaitForLock)
+                Called::WaitForLock
             }
             Extend::Refused(held) => {
                 let mut all = held.footprint().clone();
                 all.insert(fingerprint, mode);
                 self.frame.extra = self.frame.extra.union(&all);
                 self.frame.grants.locks = Some(held);
-                Ok(Called::Restart)
+                Called::Restart
             }
         }
     }

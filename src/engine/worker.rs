@@ -110,6 +110,9 @@ impl Worker {
             busy_check: false,
             expire_cursor: 0,
         };
+        shared
+            .keyspace
+            .look_at_locks(|visit| shared.locks.visit_exclusive(visit));
         worker.set_clock(clock::unix_us());
         worker.read_settings();
         worker

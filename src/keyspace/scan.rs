@@ -3,6 +3,10 @@
 //! A cursor is a position in the order of the keys' hashes (stripe first), not in a table's memory. So an element that is
 //! there from start to end is returned whatever the tables do in between, as SCAN promises
 //! (<https://redis.io/docs/latest/commands/scan/>).
+//!
+//! A walk notes which keys are locked exclusively in the stripes that it sees, also keys that are not there: a running
+//! transaction may have removed them. If one of them is another's, the result is worth nothing; the layer above waits
+//! for these keys and has the command run again.
 
 use super::table::{Entry, Key, Keyspace, TableHash};
 use crate::base::glob::{self, Case};
@@ -31,6 +35,10 @@ impl ScanFilter<'_> {
 impl Keyspace {
     /// Looks at `count` keys or a few more from the cursor on, tells of those that pass, and returns the next cursor; 0 is
     /// the start and the end.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are what SCAN is asked, one by one"
+    )]
     pub fn scan(
         &self,
         db: u8,
@@ -38,6 +46,7 @@ impl Keyspace {
         count: usize,
         now_ms: i64,
         filter: ScanFilter<'_>,
+        met: &mut Vec<u64>,
         mut visit: impl FnMut(&[u8]),
     ) -> u64 {
         let mut from = cursor;
@@ -46,6 +55,7 @@ impl Keyspace {
             let index = (from >> POSITION_BITS) as usize;
             let end = ((index as u64) + 1) << POSITION_BITS;
             let stripe = self.lock_stripe(index);
+            self.note_locked(index, &stripe, met);
             let Some(table) = stripe.table(db).filter(|t| !t.entries.is_empty()) else {
                 from = end;
                 continue;
@@ -83,9 +93,17 @@ impl Keyspace {
     }
 
     /// Tells of every key that passes.
-    pub fn keys(&self, db: u8, now_ms: i64, filter: ScanFilter<'_>, mut visit: impl FnMut(&[u8])) {
+    pub fn keys(
+        &self,
+        db: u8,
+        now_ms: i64,
+        filter: ScanFilter<'_>,
+        met: &mut Vec<u64>,
+        mut visit: impl FnMut(&[u8]),
+    ) {
         for index in 0..Self::stripes() {
             let stripe = self.lock_stripe(index);
+            self.note_locked(index, &stripe, met);
             let entries = stripe.table(db).into_iter().flat_map(|t| t.entries.iter());
             entries
                 .filter(|e| filter.lets_through(e, now_ms))
@@ -94,7 +112,13 @@ impl Keyspace {
     }
 
     /// A key chosen with equal chances; one that has expired is passed over.
-    pub fn random_key(&self, db: u8, now_ms: i64, rng: &mut fastrand::Rng) -> Option<Key> {
+    pub fn random_key(
+        &self,
+        db: u8,
+        now_ms: i64,
+        rng: &mut fastrand::Rng,
+        met: &mut Vec<u64>,
+    ) -> Option<Key> {
         /// Where most keys have expired, the walk below finds one that has not.
         const TRIES: usize = 32;
         let total = self.size(db).keys;
@@ -109,13 +133,16 @@ impl Keyspace {
                 }
                 let entry = stripe.table(db).and_then(|t| t.entries.get(skip));
                 match entry.filter(|e| !e.is_over(now_ms)) {
-                    Some(entry) => return Some(entry.key.clone()),
+                    Some(entry) => {
+                        self.note_locked(index, &stripe, met);
+                        return Some(entry.key.clone());
+                    }
                     None => break,
                 }
             }
         }
         let mut found = None;
-        self.keys(db, now_ms, ScanFilter::default(), |key| {
+        self.keys(db, now_ms, ScanFilter::default(), met, |key| {
             found.get_or_insert_with(|| Key::from_slice(key));
         });
         found

@@ -4,6 +4,7 @@ use ahash::RandomState;
 use crossbeam::utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use super::awaited::AwaitedKeys;
@@ -128,6 +129,19 @@ pub struct Keyspace {
     /// Some client keeps copies of keys and wants to hear of changes.
     tracked: AtomicBool,
     pub awaited: AwaitedKeys,
+    /// Tells which fingerprints are locked exclusively: the layer above knows.
+    locked: OnceLock<LockView>,
+}
+
+/// Tells of every fingerprint that is locked exclusively.
+struct LockView(Box<VisitLocks>);
+
+type VisitLocks = dyn Fn(&mut dyn FnMut(u64)) + Send + Sync;
+
+impl std::fmt::Debug for LockView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LockView")
+    }
 }
 
 impl Keyspace {
@@ -151,6 +165,7 @@ impl Keyspace {
             watched: WatchTable::default(),
             tracked: AtomicBool::new(false),
             awaited: AwaitedKeys::default(),
+            locked: OnceLock::new(),
         }
     }
 
@@ -222,7 +237,37 @@ impl Keyspace {
         stripe.locks -= 1;
     }
 
-    /// The sizes of a physical database.
+    /// Lets walks over the keys see which of them are locked. Only the first call counts.
+    pub fn look_at_locks(&self, view: impl Fn(&mut dyn FnMut(u64)) + Send + Sync + 'static) {
+        let _ = self.locked.set(LockView(Box::new(view)));
+    }
+
+    /// Adds to `met` what is locked exclusively in a stripe whose mutex is held: whatever the stripe shows, or does not
+    /// show, of these keys may be the middle of a transaction.
+    pub(super) fn note_locked(&self, index: usize, stripe: &Stripe, met: &mut Vec<u64>) {
+        if stripe.locks > 0
+            && let Some(LockView(visit_all)) = self.locked.get()
+        {
+            visit_all(&mut |fingerprint| {
+                if Self::stripe_of(fingerprint) == index {
+                    met.push(fingerprint);
+                }
+            });
+        }
+    }
+
+    /// How many keys a physical database has, as far as nothing is in `met` afterwards that belongs to others.
+    pub fn count(&self, db: u8, met: &mut Vec<u64>) -> usize {
+        let mut keys = 0;
+        for index in 0..STRIPES {
+            let stripe = self.lock_stripe(index);
+            self.note_locked(index, &stripe, met);
+            keys += stripe.table(db).map_or(0, |table| table.entries.len());
+        }
+        keys
+    }
+
+    /// The sizes of a physical database, with what transactions have not committed yet.
     pub fn size(&self, db: u8) -> DbSize {
         let mut size = DbSize::default();
         for index in 0..STRIPES {

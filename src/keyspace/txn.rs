@@ -30,6 +30,8 @@ pub struct TxnBuffers {
     pub no_touch: bool,
     /// What commits have changed that clients may wait for; the layer above takes it.
     pub readied: Readied,
+    /// Keys that a walk has found locked; the layer above takes it.
+    pub met: Vec<u64>,
     /// What was counted since the layer above took it.
     pub counts: TxnCounts,
 }
@@ -103,6 +105,13 @@ impl<'a> Txn<'a> {
 
     pub fn keyspace(&self) -> &'a Keyspace {
         self.keyspace
+    }
+
+    /// The keyspace for a walk over it, and where the walk notes what it finds locked.
+    pub fn walk(&mut self) -> (&'a Keyspace, &mut Vec<u64>) {
+        // A walk takes every stripe in turn, also the one that is held.
+        self.leave();
+        (self.keyspace, &mut self.buffers.met)
     }
 
     pub fn now_ms(&self) -> i64 {

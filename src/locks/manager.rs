@@ -197,6 +197,16 @@ impl<H: LockHost> KeyLockManager<H> {
             .unwrap_or(false)
     }
 
+    /// Tells of every lock that is held exclusively. May be called under a stripe's mutex.
+    pub fn visit_exclusive(&self, visit: &mut dyn FnMut(Fingerprint)) {
+        self.table.scan(|fingerprint, lock| {
+            if lock.is_exclusive() {
+                visit(fingerprint);
+            }
+            true
+        });
+    }
+
     /// Walks the whole table.
     pub fn stats(&self) -> LockStats {
         let mut stats = LockStats {

@@ -30,7 +30,8 @@
 //!
 //! **Order of the mutexes.** A request's mutex, then a stripe's mutex, then the lock table. No guard
 //! of the table is held across a call to the [`LockHost`], and no request's mutex is taken under a
-//! stripe's: under a stripe's mutex only [`KeyLockManager::is_conflicting`] may be called.
+//! stripe's: under a stripe's mutex only [`KeyLockManager::is_conflicting`] and
+//! [`KeyLockManager::visit_exclusive`] may be called.
 //!
 //! **One wake per wait.** A queued ticket is woken once, when everything it asked for is held. A
 //! ticket that was cancelled while it waited is never woken; one that was cancelled after its grant

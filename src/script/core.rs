@@ -37,6 +37,9 @@ pub(super) struct Core {
     pub substitution: Option<Substitution>,
     /// What a [`super::joiner::Joiner`] has gathered.
     pub joined: Vec<u8>,
+    /// Numbers that are being sorted.
+    pub integers: Vec<i64>,
+    pub floats: Vec<f64>,
     pub random: fastrand::Rng,
     pub kills: Arc<Kills>,
     pub run_number: u64,
@@ -72,6 +75,8 @@ impl Core {
         self.numbers.shrink_to(NUMBERS_KEPT_MAX);
         self.joined.clear();
         self.joined.shrink_to(JOINED_KEPT_MAX);
+        self.integers = Vec::new();
+        self.floats = Vec::new();
     }
 }
 

@@ -173,7 +173,7 @@ unsafe extern "C-unwind" fn find(lua: *mut ffi::lua_State) -> c_int {
             core_of(lua).machine.begin(start);
             return find_on(lua, 0, 0);
         }
-        match memchr::memmem::find(&text[start..], pattern) {
+        match find_plain(&text[start..], pattern) {
             None => {
                 ffi::lua_pushnil(lua);
                 1
@@ -185,6 +185,28 @@ unsafe extern "C-unwind" fn find(lua: *mut ffi::lua_State) -> c_int {
             }
         }
     }
+}
+
+/// Texts up to this length are searched without the preparation that keeps a search in long ones linear.
+const SHORT_TEXT_MAX: usize = 128;
+
+#[inline]
+fn find_plain(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    if text.len() > SHORT_TEXT_MAX {
+        return memchr::memmem::find(text, wanted);
+    }
+    let Some(first) = wanted.first() else {
+        return Some(0);
+    };
+    let mut offset = 0;
+    while let Some(at) = memchr::memchr(*first, &text[offset..]) {
+        offset += at;
+        if text[offset..].starts_with(wanted) {
+            return Some(offset);
+        }
+        offset += 1;
+    }
+    None
 }
 
 unsafe extern "C-unwind" fn find_on(lua: *mut ffi::lua_State, _: c_int, _: isize) -> c_int {

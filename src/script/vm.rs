@@ -80,6 +80,8 @@ impl Vm {
             machine: Machine::default(),
             substitution: None,
             joined: Vec::new(),
+            integers: Vec::new(),
+            floats: Vec::new(),
             random: fastrand::Rng::with_seed(0),
             kills: Arc::new(Kills::default()),
             run_number: 0,
