@@ -10,7 +10,7 @@ use super::admission::{Grants, Wait};
 use super::client::Client;
 use super::multi::Queued;
 use super::registry::{Entry, Run};
-use super::script_run::{InExec, ScriptInExec};
+use super::script_in_exec::{InExec, ScriptInExec};
 use super::tracking::note_reads;
 use super::work::{Kind, Token};
 use super::worker::{Flow, Worker};

@@ -36,6 +36,7 @@ mod pubsub;
 pub mod registry;
 mod running;
 mod script_host;
+mod script_in_exec;
 mod script_run;
 mod shared;
 mod stored_scripts;

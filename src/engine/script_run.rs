@@ -23,7 +23,7 @@ use crate::base::clock;
 use crate::base::number::parse_i64;
 use crate::command::{Command, Error, Flags, Group, KeyFlags, KeySpec, Spec};
 use crate::config::{self, Opt};
-use crate::keyspace::{Savepoint, Txn, TxnBuffers};
+use crate::keyspace::TxnBuffers;
 use crate::locks::{Footprint, Mode};
 use crate::resp::{Args, OwnedArgs, RespWriter};
 use crate::script::{
@@ -217,25 +217,6 @@ impl ScriptWork {
     }
 }
 
-/// A script that EXEC runs.
-pub struct ScriptInExec {
-    frame: Frame,
-    run: Option<ScriptRun>,
-    /// The transaction before the script.
-    savepoint: Savepoint,
-    /// Where the script's reply begins in that of the EXEC.
-    mark: usize,
-}
-
-/// Where an EXEC, or a script in it, stands.
-pub enum InExec {
-    Over,
-    /// A script's slice is over.
-    Suspended,
-    /// A script wants a key that cannot be had in order.
-    NeedsGate,
-}
-
 /// Where a script stands after it was let run.
 enum Stand {
     Over,
@@ -245,7 +226,7 @@ enum Stand {
 }
 
 /// A script's arguments, taken apart.
-struct Parts<'a> {
+pub struct Parts<'a> {
     body: &'a [u8],
     keys: SmallVec<[&'a [u8]; 8]>,
     argv: SmallVec<[&'a [u8]; 8]>,
@@ -256,7 +237,7 @@ pub fn declares_keys(args: &Args<'_>) -> bool {
     args.try_get(2).is_none_or(|count| count != b"0")
 }
 
-fn parts<'a>(args: &Args<'a>) -> Result<Parts<'a>, Error> {
+pub(super) fn parts<'a>(args: &Args<'a>) -> Result<Parts<'a>, Error> {
     let count = parse_i64(args.get(2)).ok_or(Error::NotInteger)?;
     if count > args.len() as i64 - 3 {
         return Err(Error::text(
@@ -393,84 +374,7 @@ impl Worker {
         self.end_frame(&mut work.frame);
     }
 
-    /// Readies a script inside EXEC, whose reply begins at `base`; the script has the grants until it leaves. `None`: it
-    /// cannot be run, and has answered why.
-    pub(super) fn script_enter_exec(
-        &mut self,
-        invocation: Invocation,
-        grants: &mut Grants,
-        client: &Client,
-        args: &Args<'_>,
-        base: usize,
-        out: &mut Vec<u8>,
-    ) -> Option<ScriptInExec> {
-        let frame = parts(args).and_then(|parts| self.frame(invocation, client, &parts, 0));
-        let mut frame = match frame {
-            Ok(frame) => frame,
-            Err(error) => {
-                let mark = out.len();
-                self.answer_error(client, out, mark, &error);
-                return None;
-            }
-        };
-        frame.in_exec = true;
-        frame.grants = std::mem::take(grants);
-        let txn = Txn::new(self.shared.keyspace, &mut self.buffers, 0, self.now_ms);
-        Some(ScriptInExec {
-            frame,
-            run: None,
-            savepoint: txn.savepoint(),
-            mark: out.len() - base,
-        })
-    }
-
-    /// Lets a script inside EXEC go on for a slice.
-    pub(super) fn script_go_in_exec(
-        &mut self,
-        script: &mut ScriptInExec,
-        client: &mut Client,
-        args: &Args<'_>,
-        base: usize,
-        out: &mut Vec<u8>,
-    ) -> InExec {
-        let ScriptInExec { frame, run, .. } = script;
-        let Ok(parts) = parts(args) else {
-            unreachable!("it was taken apart before it began");
-        };
-        let error = match self.script_step(frame, run, client, &parts, out) {
-            Ok(Step::Done) => {
-                Self::flush_log(frame);
-                return InExec::Over;
-            }
-            Ok(Step::WaitForLock | Step::Restart) => return InExec::NeedsGate,
-            Ok(Step::Preempted) => {
-                self.keeper.keep(&mut frame.grants);
-                match self.overstayed(frame) {
-                    None => return InExec::Suspended,
-                    Some(reason) => abort_error(&reason, run),
-                }
-            }
-            Ok(Step::Failed(error)) => script_error(&error),
-            Ok(Step::Aborted(reason)) => abort_error(&reason, run),
-            Err(error) => error,
-        };
-        *run = None;
-        let mut txn = Txn::new(self.shared.keyspace, &mut self.buffers, 0, self.now_ms);
-        txn.rollback_to(script.savepoint);
-        drop(txn);
-        self.stats().scripts_rolled_back.add(1);
-        self.answer_error(client, out, base + script.mark, &error);
-        InExec::Over
-    }
-
-    /// Ends a script inside EXEC, which has the grants again.
-    pub(super) fn script_leave_exec(&mut self, mut script: ScriptInExec, grants: &mut Grants) {
-        drop(script.run.take());
-        *grants = std::mem::take(&mut script.frame.grants);
-        self.end_frame(&mut script.frame);
-    }
-
-    fn frame(
+    pub(super) fn frame(
         &mut self,
         invocation: Invocation,
         client: &Client,
@@ -623,7 +527,7 @@ impl Worker {
     }
 
     /// Starts a run where there is none, and lets it go on for a slice.
-    fn script_step(
+    pub(super) fn script_step(
         &mut self,
         frame: &mut Frame,
         run: &mut Option<ScriptRun>,
@@ -711,7 +615,7 @@ impl Worker {
     }
 
     /// Forgets what the others know of a script that has ended.
-    fn end_frame(&mut self, frame: &mut Frame) {
+    pub(super) fn end_frame(&mut self, frame: &mut Frame) {
         self.stats().scripts_run.add(1);
         if let Some(busy) = frame.busy.take() {
             self.shared.running.unmark_busy(busy.keys());
@@ -721,7 +625,7 @@ impl Worker {
         }
     }
 
-    fn flush_log(frame: &mut Frame) {
+    pub(super) fn flush_log(frame: &mut Frame) {
         for (level, message) in frame.log.drain(..) {
             let message = String::from_utf8_lossy(&message);
             match level {
@@ -772,7 +676,7 @@ pub fn script_error(error: &ScriptError) -> Error {
 }
 
 /// What the client of a script reads that was ended: why, that nothing remains, and where the script was.
-fn abort_error(reason: &AbortReason, run: &mut Option<ScriptRun>) -> Error {
+pub(super) fn abort_error(reason: &AbortReason, run: &mut Option<ScriptRun>) -> Error {
     let place = run.as_mut().map(ScriptRun::place).unwrap_or_default();
     match reason {
         AbortReason::Killed => {

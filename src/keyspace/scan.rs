@@ -9,6 +9,7 @@
 //! for these keys and has the command run again.
 
 use super::table::{Entry, Key, Keyspace, TableHash};
+use super::txn::Txn;
 use crate::base::glob::{self, Case};
 use crate::value::Kind;
 
@@ -29,6 +30,15 @@ impl ScanFilter<'_> {
             && self
                 .pattern
                 .is_none_or(|pattern| glob::matches(pattern, &entry.key, Case::Sensitive))
+    }
+}
+
+impl<'a> Txn<'a> {
+    /// The keyspace for a walk over it, and where the walk notes what it finds locked.
+    pub fn walk(&mut self) -> (&'a Keyspace, &mut Vec<u64>) {
+        // A walk takes every stripe in turn, also the one that is held.
+        self.leave();
+        (self.keyspace(), &mut self.buffers.met)
     }
 }
 

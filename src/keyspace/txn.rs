@@ -83,7 +83,7 @@ pub struct Savepoint {
 /// The caller has admitted the keys that it touches: it holds their stripe through this `Txn`, or their key locks.
 pub struct Txn<'a> {
     keyspace: &'a Keyspace,
-    buffers: &'a mut TxnBuffers,
+    pub(super) buffers: &'a mut TxnBuffers,
     stripe: Option<(usize, MutexGuard<'a, Stripe>)>,
     /// The physical database that keys without another word are in.
     db: u8,
@@ -105,13 +105,6 @@ impl<'a> Txn<'a> {
 
     pub fn keyspace(&self) -> &'a Keyspace {
         self.keyspace
-    }
-
-    /// The keyspace for a walk over it, and where the walk notes what it finds locked.
-    pub fn walk(&mut self) -> (&'a Keyspace, &mut Vec<u64>) {
-        // A walk takes every stripe in turn, also the one that is held.
-        self.leave();
-        (self.keyspace, &mut self.buffers.met)
     }
 
     pub fn now_ms(&self) -> i64 {
