@@ -380,6 +380,12 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
+        let info = &connection.client.info;
+        if info.flags().contains(ClientFlags::CLOSE_ASAP) {
+            // What is being sent keeps it from ending at once.
+            return;
+        }
+        info.set_flag(ClientFlags::CLOSE_ASAP, true);
         tracing::warn!(
             client = connection.client.id(),
             "closed: its unread replies exceed client-output-buffer-limit"
