@@ -163,7 +163,7 @@ fn move_or_wait(
 }
 
 fn lmpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let options = ManyOptions::parse(ctx, 1)?;
+    let options = ManyOptions::parse(ctx, 1, parse_end)?;
     if !pop_first_list(ctx, options.keys, options.end, Some(options.count))? {
         ctx.reply.null_array();
     }
@@ -171,7 +171,7 @@ fn lmpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn blmpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let options = ManyOptions::parse(ctx, 2)?;
+    let options = ManyOptions::parse(ctx, 2, parse_end)?;
     let timeout = ctx.timeout_s(1)?;
     pop_or_wait(ctx, options.keys, options.end, Some(options.count), timeout)
 }
@@ -261,15 +261,19 @@ fn rotate(txn: &mut Txn<'_>, key: &[u8], from: End, to: End, element: &[u8]) -> 
     Ok(())
 }
 
-/// The arguments of LMPOP and BLMPOP from the number of keys on.
-struct ManyOptions {
-    keys: Range<usize>,
-    end: End,
-    count: usize,
+/// The arguments of LMPOP, BZMPOP and their like from the number of keys on.
+pub(super) struct ManyOptions<End> {
+    pub keys: Range<usize>,
+    pub end: End,
+    pub count: usize,
 }
 
-impl ManyOptions {
-    fn parse(ctx: &Ctx<'_>, keys_at: usize) -> Result<Self, Error> {
+impl<End> ManyOptions<End> {
+    pub fn parse(
+        ctx: &Ctx<'_>,
+        keys_at: usize,
+        parse_end: impl FnOnce(&[u8]) -> Result<End, Error>,
+    ) -> Result<Self, Error> {
         const NO_KEYS: Error = Error::text("ERR numkeys should be greater than 0");
         const NO_COUNT: Error = Error::text("ERR count should be greater than 0");
         let positive = |text| {

@@ -69,41 +69,19 @@ fn request(rng: &mut Rng, pivot: u64) -> Vec<Vec<u8>> {
 
 #[test]
 fn nodes_are_those_of_redis() {
-    const REQUESTS: usize = 400;
-    const ROLLED_BACK_ONE_IN: usize = 20;
-    const DIFFERENCES_MAX: usize = 2;
+    const REQUESTS: usize = 300;
     let mut rng = Rng::new(Rng::seed_from_env("AIKV_ORACLE_SEED"));
-    let mut differences = 0;
     for size in [-2, -1, 0, 3, 128] {
         let (_server, mut redis, mut ours) = start(size);
         for _ in 0..REQUESTS {
             let pivot = rng.below(60) as u64;
             let args = request(&mut rng, pivot);
             let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
-            if rng.one_in(ROLLED_BACK_ONE_IN) {
-                ours.run_and_roll_back(&args);
-                ours.check_mirror();
-            }
             same(&mut redis, &mut ours, &args);
-            let theirs = redis.call(&[b"DUMP", KEY]);
-            if theirs.raw != ours.run(&[b"DUMP", KEY]) {
-                // Once in many thousands Redis finds room in a full node. From its nodes both go on.
-                same(&mut redis, &mut ours, &[b"LRANGE", KEY, b"0", b"-1"]);
-                let Reply::Bulk(dump) = theirs.reply else {
-                    panic!("{theirs}");
-                };
-                same(
-                    &mut redis,
-                    &mut ours,
-                    &[b"RESTORE", KEY, b"0", &dump, b"REPLACE"],
-                );
-                same(&mut redis, &mut ours, &[b"DUMP", KEY]);
-                differences += 1;
-            }
+            same(&mut redis, &mut ours, &[b"DUMP", KEY]);
         }
         ours.check_mirror();
     }
-    assert!(differences <= DIFFERENCES_MAX, "{differences} differences");
 }
 
 /// A serialized value of this type.

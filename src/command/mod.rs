@@ -59,6 +59,10 @@ mod string_options;
 mod testing;
 mod waiting;
 mod zset;
+mod zset_algebra;
+mod zset_bounds;
+mod zset_pop;
+mod zset_range;
 
 pub use ctx::{Ctx, Handler};
 pub use error::Error;
@@ -89,6 +93,9 @@ pub fn families() -> impl Iterator<Item = &'static Command<Handler>> {
         set_algebra::COMMANDS,
         set_random::COMMANDS,
         zset::COMMANDS,
+        zset_range::COMMANDS,
+        zset_pop::COMMANDS,
+        zset_algebra::COMMANDS,
         geo::COMMANDS,
         hll::COMMANDS,
         sort::COMMANDS,

@@ -255,7 +255,7 @@ impl Pair {
         // Of a key that has expired, Redis tells more when it meets it in these ways.
         let unsure = match request.args[0].to_ascii_lowercase().as_slice() {
             b"scan" => "keymiss",
-            b"bitop" => "del",
+            b"bitop" | b"sort" => "del",
             _ => "expired",
         };
         theirs.retain(|(_, name)| name != unsure);

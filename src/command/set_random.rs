@@ -144,22 +144,34 @@ fn random_distinct(ctx: &mut Ctx<'_>, count: usize) -> Result<(), Error> {
     let count = count.min(len);
     ctx.reply.array(count);
     let mut text = itoa::Buffer::new();
-    let mut choose = |position: usize| ctx.reply.bulk(set.at(position).bytes(&mut text));
+    choose_distinct(ctx.rng, len, count, |position| {
+        ctx.reply.bulk(set.at(position).bytes(&mut text));
+    });
+    Ok(())
+}
+
+/// Chooses `count` different positions below `len`, each with the same chance.
+pub(super) fn choose_distinct(
+    rng: &mut fastrand::Rng,
+    len: usize,
+    count: usize,
+    mut choose: impl FnMut(usize),
+) {
     if count > len / 4 {
         // A walk over all, in which each of what is left has the same chance to be among those that are still wanted.
         let mut wanted = count;
         for position in 0..len {
-            if ctx.rng.usize(..len - position) < wanted {
+            if rng.usize(..len - position) < wanted {
                 wanted -= 1;
                 choose(position);
             }
         }
-        return Ok(());
+        return;
     }
     // Floyd's: each round's range has one position more, which stands in for one that was chosen already.
     let mut chosen = HashSet::with_capacity(count);
     for last in len - count..len {
-        let position = ctx.rng.usize(..=last);
+        let position = rng.usize(..=last);
         let position = if chosen.insert(position) {
             position
         } else {
@@ -168,7 +180,6 @@ fn random_distinct(ctx: &mut Ctx<'_>, count: usize) -> Result<(), Error> {
         chosen.insert(position);
         choose(position);
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -129,6 +129,10 @@ fn elements(txn: &mut Txn<'_>, key: &[u8]) -> Result<(Vec<StrBuf>, bool), Error>
                     .map(|item| StrBuf::from_slice(item.bytes(&mut text))),
             );
         }
+        Some(Value::ZSet(zset)) => {
+            let members = zset.range(0..zset.len());
+            all.extend(members.map(|(m, _)| StrBuf::from_slice(m.bytes(&mut text))));
+        }
         Some(_) => return Err(Error::WrongType),
     }
     Ok((all, is_set))

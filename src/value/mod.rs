@@ -28,7 +28,7 @@ pub use member::Member;
 pub use set::{Probe, Set, SetChange, SetMember};
 pub use stream::Stream;
 pub use string::{Str, StrBuf};
-pub use zset::ZSet;
+pub use zset::{ZSet, ZSetChange, order as zset_order};
 
 /// A key's value.
 #[derive(Clone, Debug, PartialEq)]

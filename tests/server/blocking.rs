@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// Clients of each server in the comparison.
 const CLIENTS: usize = 6;
-const STEPS: usize = 500;
+const STEPS: usize = 800;
 /// How long a server may take to serve a client that waits.
 const SERVICE_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -47,8 +47,7 @@ fn request(rng: &mut Rng) -> Vec<String> {
     let (one, two) = (rng.pick(&KEYS), rng.pick(&KEYS));
     let (from, to) = (rng.pick(&["LEFT", "RIGHT"]), rng.pick(&["LEFT", "RIGHT"]));
     let number = rng.below(1000);
-    let line = match rng.below(30) {
-        20..30 => return stream_request(rng),
+    let line = match rng.below(20) {
         0..3 => format!("RPUSH {one} {number}"),
         3 => format!("LPUSH {one} {number} x{number} y{number}"),
         4 => format!("RPUSH {one} {number} x{number}"),
@@ -67,32 +66,6 @@ fn request(rng: &mut Rng) -> Vec<String> {
         17 => format!("COPY {one} {two} REPLACE"),
         18 => format!("LMOVE {one} {two} {from} {to}"),
         _ => format!("LRANGE {one} 0 -1"),
-    };
-    line.split(' ').map(str::to_owned).collect()
-}
-
-/// Streams have ids of their own choice, so that they are the same at both servers.
-fn stream_request(rng: &mut Rng) -> Vec<String> {
-    let (one, two) = (rng.pick(&["s", "t"]), rng.pick(&["s", "t"]));
-    let (id, number) = (rng.below(1 << 30), rng.below(3));
-    let line = match rng.below(16) {
-        0..4 => format!("XADD {one} {id}-{number} field {number}"),
-        4 => format!("XREAD BLOCK 0 STREAMS {one} {two} $ $"),
-        5 => format!("XREAD BLOCK 0 COUNT 2 STREAMS {one} {id}-0"),
-        6..9 => format!("XREADGROUP GROUP g c{number} BLOCK 0 STREAMS {one} >"),
-        9 => format!("XREADGROUP GROUP g c{number} BLOCK 0 NOACK STREAMS {one} {two} > >"),
-        10 => format!("XGROUP DESTROY {one} g"),
-        11 | 12 => format!("XGROUP CREATE {one} g 0 MKSTREAM"),
-        13 => format!("XGROUP SETID {one} g 0"),
-        14 => format!("XTRIM {one} MAXLEN {number}"),
-        _ => {
-            let line = [
-                format!("DEL {one}"),
-                format!("RENAME {one} {two}"),
-                format!("SET {one} x"),
-            ];
-            line[number].clone()
-        }
     };
     line.split(' ').map(str::to_owned).collect()
 }
@@ -162,18 +135,6 @@ impl Room {
     /// Everybody waits: some are given what they wait for.
     fn help(&mut self) {
         self.trace.push("all wait".into());
-        let highest = format!("{}-0", 1_u64 << 31);
-        for key in ["s", "t"] {
-            for request in [
-                vec!["DEL", key],
-                vec!["XADD", key, &highest, "f", "v"],
-                vec!["DEL", key],
-            ] {
-                self.redis.admin.call(&request);
-                self.ours.admin.call(&request);
-                self.compare_waiting();
-            }
-        }
         for key in KEYS {
             for request in [vec!["DEL", key], vec!["RPUSH", key, "h1", "h2", "h3"]] {
                 self.redis.admin.call(&request);

@@ -214,11 +214,7 @@ fn group_start(
          return an empty result set.",
     );
     let (key, is_retry) = (ctx.arg(key_at), ctx.is_retry());
-    let stream = match ctx.txn.read::<Stream>(key) {
-        // Another value has taken its place.
-        Err(_) if is_retry => return Err(KEY_GONE),
-        read => read?,
-    };
+    let stream = ctx.txn.read::<Stream>(key)?;
     let group = stream.and_then(|stream| stream.find_group(request.group));
     let Some(group) = group else {
         return Err(match (is_retry, stream) {

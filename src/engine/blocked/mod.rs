@@ -70,7 +70,7 @@ impl Worker {
     ) -> Flow {
         let token = self.works.reserve();
         let waiter = Arc::new(self.waiter(entry, client, args, wish, token));
-        self.enter(&waiter);
+        self.shared.waiters.enter(&waiter, &waiter.state.lock());
         client.info.set_flag(ClientFlags::BLOCKED, true);
         self.stats().blocked_clients.raise();
         let due_us = wish.timeout.map(|timeout| {
@@ -84,17 +84,6 @@ impl Worker {
             ran: self.note_blocked(entry),
         };
         self.park(client, token, Kind::Blocked(Box::new(blocked)))
-    }
-
-    fn enter(&mut self, waiter: &Arc<Waiter>) {
-        let state = waiter.state.lock();
-        self.shared.waiters.enter(waiter, &state);
-        for (fingerprint, argument) in &state.keys {
-            if let Some(mark) = self.look(waiter, *argument).mark {
-                let waiters = &self.shared.waiters;
-                waiters.has_tried(*fingerprint, waiter.awaited, mark);
-            }
-        }
     }
 
     fn waiter(

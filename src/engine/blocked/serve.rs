@@ -1,6 +1,5 @@
 //! Serving those who wait.
 
-use super::waiters::Mark;
 use super::{Grants, Stage, Waiter, Worker};
 use crate::command::{Awaited, Flags, Waiting};
 use crate::engine::Message;
@@ -23,13 +22,6 @@ pub struct Served {
     /// The reply is an error.
     pub failed: bool,
     pub took: Duration,
-}
-
-/// What a key has for a waiter.
-pub(super) struct Look {
-    /// It holds what is waited for.
-    pub is_met: bool,
-    pub mark: Option<Mark>,
 }
 
 /// Keys that have changed and are to be looked at, in the order of the changes.
@@ -107,10 +99,9 @@ impl Worker {
         grants: &mut Grants,
         todo: &mut Todo,
     ) {
-        let waiters = &self.shared.waiters;
-        let (mut after, mut mark) = (0, None);
-        while let Some(waiter) = waiters.next(fingerprint, awaited, after) {
-            let is_first = after == 0;
+        let shared = self.shared;
+        let mut after = 0;
+        while let Some(waiter) = shared.waiters.next(fingerprint, awaited, after) {
             after = waiter.number;
             let mut state = waiter.state.lock();
             let argument = match state.stage {
@@ -123,18 +114,10 @@ impl Worker {
             // The key is locked before it is looked at, so that nobody is in the middle of changing it.
             let key = Footprint::single(fingerprint, waiter.mode);
             let locked = self.extend(grants, &key);
-            if locked {
-                let look = self.look(&waiter, argument);
-                self.gather(todo, Some(fingerprint));
-                if is_first {
-                    mark = look.mark;
-                    if mark.is_some_and(|mark| waiters.is_tried(fingerprint, awaited, mark)) {
-                        return;
-                    }
-                }
-                if !look.is_met {
-                    return;
-                }
+            let is_met = locked && self.is_met(&waiter, argument);
+            self.gather(todo, Some(fingerprint));
+            if locked && !is_met {
+                return;
             }
             if !locked || !self.extend(grants, &self.needs(&waiter, argument)) {
                 self.call_up(&waiter, &mut state.stage, argument);
@@ -144,14 +127,10 @@ impl Worker {
             self.gather(todo, Some(fingerprint));
             if let Some(served) = served {
                 state.stage = Stage::Over;
-                waiters.leave(&waiter, &state);
+                shared.waiters.leave(&waiter, &state);
                 drop(state);
-                self.shared
-                    .tell(waiter.id.shard, Message::Served(Box::new(served)));
+                shared.tell(waiter.id.shard, Message::Served(Box::new(served)));
             }
-        }
-        if let Some(mark) = mark {
-            waiters.set_tried(fingerprint, awaited, mark);
         }
     }
 
@@ -162,7 +141,7 @@ impl Worker {
         argument: usize,
         grants: &mut Grants,
     ) -> Option<Served> {
-        let served = if self.look(waiter, argument).is_met {
+        let served = if self.is_met(waiter, argument) {
             self.retry(waiter, argument)
         } else {
             None
@@ -219,20 +198,17 @@ impl Worker {
         })
     }
 
-    /// What a locked key has for a waiter.
-    pub(super) fn look(&mut self, waiter: &Waiter, argument: usize) -> Look {
+    /// Whether a locked key holds what the waiter waits for.
+    fn is_met(&mut self, waiter: &Waiter, argument: usize) -> bool {
         let keyspace = self.shared.keyspace;
         let db = keyspace.physical(waiter.db);
         let mut txn = Txn::new(keyspace, &mut self.buffers, db, self.now_ms);
         let value = txn.peek(waiter.args.as_args().get(argument));
-        let look = Look {
-            is_met: waiter.awaited.is_met_by(value.map(Value::kind)),
-            mark: value.and_then(Mark::of),
-        };
+        let is_met = waiter.awaited.is_met_by(value.map(Value::kind));
         drop(txn);
         // A look may find that the key has expired. If the journal refuses that, the key stays, still expired.
         let _ = self.commit();
-        look
+        is_met
     }
 
     /// Runs a waiter's command again, under its locks. `None`: it goes on waiting.

@@ -6,8 +6,6 @@ use crate::engine::tracking::Tracker;
 use crate::keyspace::Keyspace;
 use crate::locks::{Mode, WaiterId};
 use crate::resp::{OwnedArgs, Protocol};
-use crate::value::Value;
-use crate::value::stream::StreamId;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -84,34 +82,7 @@ impl Waiter {
     }
 }
 
-/// Who waits for one type of value in one key.
-#[derive(Default)]
-struct Queue {
-    waiters: BTreeMap<u64, Arc<Waiter>>,
-    /// The value as everybody here has tried it in vain.
-    tried: Option<Mark>,
-}
-
-/// As long as this of a stream is the same, nobody who tried it in vain need try it again: its last id, and how many
-/// groups it has. So an acknowledgement does not rouse the consumers that wait for entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
-    last_id: StreamId,
-    groups: usize,
-}
-
-impl Mark {
-    /// `None`: any change may matter.
-    pub fn of(value: &Value) -> Option<Self> {
-        match value {
-            Value::Stream(stream) => Some(Self {
-                last_id: stream.last_id(),
-                groups: stream.groups().len(),
-            }),
-            _ => None,
-        }
-    }
-}
+type Queue = BTreeMap<u64, Arc<Waiter>>;
 
 /// All waiters of the server.
 ///
@@ -143,7 +114,7 @@ impl Waiters {
                 .queues
                 .entry((*fingerprint, waiter.awaited))
                 .or_default();
-            queue.waiters.insert(waiter.number, waiter.clone());
+            queue.insert(waiter.number, waiter.clone());
             self.keyspace.awaited.add(*fingerprint);
         }
     }
@@ -153,10 +124,10 @@ impl Waiters {
         for (fingerprint, _) in &state.keys {
             let queue = (*fingerprint, waiter.awaited);
             self.queues.remove_if_mut(&queue, |_, queue| {
-                if queue.waiters.remove(&waiter.number).is_some() {
+                if queue.remove(&waiter.number).is_some() {
                     self.keyspace.awaited.remove(*fingerprint);
                 }
-                queue.waiters.is_empty()
+                queue.is_empty()
             });
         }
     }
@@ -165,40 +136,19 @@ impl Waiters {
     pub fn next(&self, fingerprint: u64, awaited: Awaited, after: u64) -> Option<Arc<Waiter>> {
         let queue = self.queues.get(&(fingerprint, awaited))?;
         let behind = (Bound::Excluded(after), Bound::Unbounded);
-        let mut behind = queue.waiters.range(behind);
-        behind.next().map(|(_, waiter)| waiter.clone())
-    }
-
-    /// Whether everybody who waits in this key has tried it since it last had another mark.
-    pub fn is_tried(&self, fingerprint: u64, awaited: Awaited, mark: Mark) -> bool {
-        let queue = self.queues.get(&(fingerprint, awaited));
-        queue.is_some_and(|queue| queue.tried == Some(mark))
-    }
-
-    /// A waiter that has just entered had tried the key itself.
-    pub fn has_tried(&self, fingerprint: u64, awaited: Awaited, mark: Mark) {
-        if let Some(mut queue) = self.queues.get_mut(&(fingerprint, awaited))
-            && queue.waiters.len() == 1
-        {
-            queue.tried = Some(mark);
-        }
-    }
-
-    /// Everybody who waits in this key has tried it.
-    pub fn set_tried(&self, fingerprint: u64, awaited: Awaited, mark: Mark) {
-        if let Some(mut queue) = self.queues.get_mut(&(fingerprint, awaited)) {
-            queue.tried = Some(mark);
-        }
+        queue.range(behind).next().map(|(_, waiter)| waiter.clone())
     }
 
     /// Brings every waiter to the physical database that its logical one is now; returns the fingerprints that are waited
     /// on. The caller has the whole keyspace.
     pub fn settle(&self) -> Vec<u64> {
         let mut all = BTreeMap::new();
-        for mut queue in self.queues.iter_mut() {
-            queue.tried = None;
-            let waiters = queue.waiters.iter();
-            all.extend(waiters.map(|(number, waiter)| (*number, waiter.clone())));
+        for queue in &self.queues {
+            all.extend(
+                queue
+                    .iter()
+                    .map(|(number, waiter)| (*number, waiter.clone())),
+            );
         }
         let mut fingerprints = Vec::new();
         for waiter in all.into_values() {

@@ -1,12 +1,45 @@
-//! Changes to a zset.
+//! Changes to sorted sets.
+//!
+//! ```text
+//! element = the member    value = the score: f64le
+//! ```
 
 use super::super::stored::Stored;
-use super::{Collection, variant};
-use crate::value::{Limits, ZSet};
+use super::{Collection, Edit, variant};
+use crate::value::{Limits, StrBuf, ZSet};
 
-/// What undoes a change to a zset.
-#[derive(Debug)]
-pub enum ZSetChange {}
+pub use crate::value::ZSetChange;
+
+impl Edit<'_, ZSet> {
+    /// Adds a member, or changes its score. Tells whether anything is different now.
+    pub fn set(&mut self, member: &[u8], score: f64) -> bool {
+        let limits = self.limits();
+        let Some(change) = self.value.set(member, score, &limits) else {
+            return false;
+        };
+        self.put_record(member, &score.to_le_bytes());
+        self.changed(change);
+        true
+    }
+
+    /// Removes a member. Tells whether it was there.
+    pub fn remove(&mut self, member: &[u8]) -> bool {
+        let Some(change) = self.value.remove(member) else {
+            return false;
+        };
+        self.delete_record(member);
+        self.changed(change);
+        true
+    }
+
+    /// Removes the member at a rank below the set's length, and returns it.
+    pub fn take(&mut self, rank: usize) -> (StrBuf, f64) {
+        let (member, score) = self.value.remove_at(rank);
+        self.delete_record(&member);
+        self.changed(ZSetChange::Removed(member.clone(), score));
+        (member, score)
+    }
+}
 
 impl Collection for ZSet {
     variant!(ZSet, ZSetChange);
@@ -16,7 +49,7 @@ impl Collection for ZSet {
     }
 
     fn undo(&mut self, change: ZSetChange) {
-        match change {}
+        self.undo(change);
     }
 }
 
@@ -25,13 +58,24 @@ impl Stored for ZSet {
         super::super::record::TYPE_ZSET
     }
 
-    fn elements(&self, _put: &mut dyn FnMut(&[u8], &[u8])) {}
-
-    fn load_put(&mut self, _element: &[u8], _value: &[u8], _limits: &Limits) -> Option<()> {
-        None
+    fn elements(&self, put: &mut dyn FnMut(&[u8], &[u8])) {
+        let mut text = itoa::Buffer::new();
+        for (member, score) in self.range(0..self.len()) {
+            put(member.bytes(&mut text), &score.to_le_bytes());
+        }
     }
 
-    fn load_delete(&mut self, _element: &[u8]) -> Option<()> {
-        None
+    fn load_put(&mut self, element: &[u8], value: &[u8], limits: &Limits) -> Option<()> {
+        let score = f64::from_le_bytes(value.try_into().ok()?);
+        if score.is_nan() {
+            return None;
+        }
+        self.set(element, score, limits);
+        Some(())
+    }
+
+    fn load_delete(&mut self, element: &[u8]) -> Option<()> {
+        self.remove(element);
+        Some(())
     }
 }

@@ -64,7 +64,10 @@ pub const SHAPES: &[Shape] = &[
         shape("pexpiretime", 4, |g, args| args.push(g.key())),
     ),
     shape("persist", 4, |g, args| args.push(g.key())),
-    shape("object encoding", 8, |g, args| args.push(g.key())),
+    compared(
+        Compare::Encoding,
+        shape("object encoding", 8, |g, args| args.push(g.key())),
+    ),
     shape("object freq", 1, |g, args| args.push(g.key())),
     // Redis shares small integers among keys: they are as old as the server, and how many refer to one depends on how
     // it was made.

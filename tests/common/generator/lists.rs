@@ -167,7 +167,7 @@ impl Generator {
     }
 
     /// A time so short that a test may wait for it.
-    fn timeout(&mut self) -> Vec<u8> {
+    pub(super) fn timeout(&mut self) -> Vec<u8> {
         let wrong = ["-1", "abc", "", "nan", "1e300", "inf"];
         match self.rng.below(10) {
             0 => self.rng.pick(&wrong).into(),

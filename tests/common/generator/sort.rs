@@ -2,9 +2,10 @@
 
 use super::{Args, Compare, Generator, LIST_KEYS, SET_KEYS, Shape, compared, number, shape};
 
-/// A list and a set of numbers only, so that most of them can be sorted.
+/// A list, a set and a sorted set of numbers only, so that most of them can be sorted.
 const LIST: &str = "o1";
 const SET: &str = "o2";
+const ZSET: &str = "o3";
 
 pub const SHAPES: &[Shape] = &[
     shape("rpush", 4, |g, args| {
@@ -52,6 +53,21 @@ pub const SHAPES: &[Shape] = &[
             get(g, args);
         }),
     ),
+    shape("zadd", 4, |g, args| {
+        args.push(ZSET.into());
+        for _ in 0..=g.rng.below(3) {
+            args.push(number(g.rng.between(-9, 9)));
+            args.push(weight(g));
+        }
+    }),
+    shape("sort", 3, |g, args| {
+        args.push(ZSET.into());
+        options(g, args);
+    }),
+    shape("sort", 3, |g, args| {
+        args.extend([ZSET, "by", "nosort"].map(Vec::from));
+        options(g, args);
+    }),
     // The order of a list; a set has none.
     shape("sort", 3, |g, args| {
         args.extend([LIST, "by", "nosort"].map(Vec::from));

@@ -31,6 +31,8 @@ const DOCUMENTED_OTHERWISE: &[(&str, &str)] = &[
 const DECLARED_OTHERWISE: &[(&str, &str)] = &[
     ("eval", "shows may_replicate, as in Redis 6"),
     ("evalsha", "shows may_replicate, as in Redis 6"),
+    ("zrank", "takes WITHSCORE, as in Redis 7.2"),
+    ("zrevrank", "takes WITHSCORE, as in Redis 7.2"),
 ];
 
 #[test]
