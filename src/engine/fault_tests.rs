@@ -23,7 +23,7 @@ fn eval(server: &mut Server, client: &mut Client, script: &str, keys: &[&str]) -
     let count = keys.len().to_string();
     let mut request: Vec<&[u8]> = vec![b"EVAL", script.as_bytes(), count.as_bytes()];
     request.extend(keys.iter().map(|key| key.as_bytes()));
-    server.run(client, &request).1
+    server.run_to_end(client, &request)
 }
 
 fn exec(server: &mut Server, client: &mut Client, lines: &[&str]) -> String {

@@ -96,6 +96,22 @@ impl Server {
         (flow, String::from_utf8_lossy(&out).into_owned())
     }
 
+    /// Runs one request, slice after slice, until it answers.
+    pub fn run_to_end(&mut self, client: &mut Client, request: &[&[u8]]) -> String {
+        let (mut flow, mut reply) = self.run(client, request);
+        while flow == Flow::Parked {
+            let worker = &mut self.workers[client.info.shard as usize];
+            let mut out = Vec::new();
+            worker.begin_pass();
+            for token in worker.take_runnable() {
+                flow = worker.resume(token, client, &mut out);
+            }
+            worker.end_pass().expect("a healthy journal");
+            reply.push_str(&String::from_utf8_lossy(&out));
+        }
+        reply
+    }
+
     /// The reply to a line of words parted by blanks.
     pub fn reply(&mut self, client: &mut Client, line: &str) -> String {
         self.run(client, &words(line)).1
