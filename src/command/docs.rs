@@ -23,8 +23,24 @@ pub fn markdown<'a>(table: impl Iterator<Item = &'a Spec>) -> String {
         page.push_str(&heading(group));
         page.extend(specs.into_iter().map(row));
     }
+    page.push_str(MISSING);
     page
 }
+
+/// What of Redis is not in the table, and why.
+const MISSING: &str = "
+## What Redis 7 has and this server has not
+
+| commands | why |
+|---|---|
+| ACL | there is one user, whom `requirepass` guards |
+| CLUSTER, ASKING, MIGRATE, RESTORE-ASKING | there is no cluster mode |
+| REPLICAOF, SLAVEOF, FAILOVER, PSYNC, SYNC, REPLCONF | there is no replication |
+| MODULE | there are no modules |
+| FUNCTION, FCALL, FCALL_RO | scripts are kept by SCRIPT LOAD |
+| SCRIPT DEBUG | there is no debugger for scripts |
+| LOLWUT | it has no use |
+";
 
 fn heading(group: &str) -> String {
     let (first, rest) = group.split_at(1);
