@@ -91,9 +91,12 @@ pub const SHAPES: &[Shape] = &[
         Compare::Dump,
         shape("dump", 8, |g, args| args.push(g.key_of(LIST_KEYS))),
     ),
-    shape("object encoding", 2, |g, args| {
-        args.push(g.key_of(LIST_KEYS));
-    }),
+    compared(
+        Compare::Encoding,
+        shape("object encoding", 2, |g, args| {
+            args.push(g.key_of(LIST_KEYS));
+        }),
+    ),
 ];
 
 fn push(g: &mut Generator, args: &mut Args) {
