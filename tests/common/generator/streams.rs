@@ -203,7 +203,12 @@ pub fn agree_but_for_times(theirs: &Reply, ours: &Reply) -> bool {
         (Reply::Integer(a), Reply::Integer(b)) => {
             a == b || (*a > UNIX_MS_MIN && *b > UNIX_MS_MIN && close(*a, *b))
         }
-        (Reply::Array(a), Reply::Array(b)) | (Reply::Map(a), Reply::Map(b)) => {
+        (Reply::Map(a), Reply::Map(b)) => {
+            // In a script a map has no order.
+            let (a, b) = (in_order(a), in_order(b));
+            agree_but_for_times(&Reply::Array(a), &Reply::Array(b))
+        }
+        (Reply::Array(a), Reply::Array(b)) => {
             let (a, b) = (without_later_fields(a), without_later_fields(b));
             let is_idle = |at: usize| {
                 // `idle` and its value; or id, consumer, idle and deliveries of a pending entry.
@@ -224,6 +229,13 @@ pub fn agree_but_for_times(theirs: &Reply, ours: &Reply) -> bool {
         }
         (a, b) => a == b,
     }
+}
+
+/// The keys and values of a map in the order of the keys.
+fn in_order(items: &[Reply]) -> Vec<Reply> {
+    let mut pairs: Vec<&[Reply]> = items.chunks(2).collect();
+    pairs.sort_by_key(|pair| format!("{:?}", pair[0]));
+    pairs.concat()
 }
 
 /// What Redis 7.0 does not tell of a consumer is left out.
