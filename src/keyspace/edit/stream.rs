@@ -426,7 +426,8 @@ impl Stored for Stream {
                 let mut rest = value;
                 group.last_id = StreamId::from_bytes(*take(&mut rest)?);
                 let read = i64::from_le_bytes(*take(&mut rest)?);
-                group.entries_read = u64::try_from(read).ok();
+                // Counting goes on beyond what is positive, as in Redis.
+                group.entries_read = (read != -1).then_some(read as u64);
                 rest.is_empty().then_some(())
             }
             (&TAG_CONSUMER, names) => {

@@ -82,7 +82,9 @@ fn apply(stream: &mut Edit<'_, Stream>, step: &Step) {
             stream.set_counters(counters);
         }
         Step::AddGroup(at) if stream.find_group(GROUPS[*at]).is_none() => {
-            stream.add_group(GROUPS[*at], StreamId::MIN, Some(0));
+            // The highest count that XGROUP takes, for one of them.
+            let read = [0, i64::MAX as u64][*at];
+            stream.add_group(GROUPS[*at], StreamId::MIN, Some(read));
         }
         Step::RemoveGroup(at) => {
             stream.remove_group(GROUPS[*at]);
@@ -123,7 +125,11 @@ fn read(stream: &mut Edit<'_, Stream>, name: &[u8], consumer: &[u8], most: usize
             deliveries: 1,
         };
         stream.deliver(name, group, id, pending);
-        stream.move_group(name, group, id, None);
+        let read = stream.group(group).entries_read;
+        let read = read
+            .filter(|_| id.ms % 7 > 0)
+            .map(|read| read.wrapping_add(1));
+        stream.move_group(name, group, id, read);
         stream.see_consumer(name, group, consumer, true);
     }
 }
