@@ -187,7 +187,15 @@ pub(super) fn parse_score(text: &[u8]) -> Result<f64, Error> {
 }
 
 fn zadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let mut options = AddOptions::empty();
+    add_with_options(ctx, AddOptions::empty())
+}
+
+/// Takes the options of ZADD too, as in Redis.
+fn zincrby(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    add_with_options(ctx, AddOptions::INCR)
+}
+
+fn add_with_options(ctx: &mut Ctx<'_>, mut options: AddOptions) -> Result<(), Error> {
     let mut first = 2;
     while let Some(option) = ctx.args.try_get(first).and_then(AddOptions::named) {
         options |= option;
@@ -199,10 +207,6 @@ fn zadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     }
     options.check(pairs.len() / 2)?;
     add(ctx, options, pairs)
-}
-
-fn zincrby(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    add(ctx, AddOptions::INCR, ctx.args.skip(2))
 }
 
 /// Adds score, member pairs, and answers as the options want it.
