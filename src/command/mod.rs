@@ -22,7 +22,6 @@ pub mod docs;
 pub mod error;
 #[cfg(test)]
 mod facts;
-mod geo;
 mod hash;
 mod hash_expire;
 #[cfg(test)]
@@ -96,7 +95,6 @@ pub fn families() -> impl Iterator<Item = &'static Command<Handler>> {
         zset_range::COMMANDS,
         zset_pop::COMMANDS,
         zset_algebra::COMMANDS,
-        geo::COMMANDS,
         hll::COMMANDS,
         sort::COMMANDS,
     ];

@@ -4,7 +4,6 @@
 //! is near: times to live are long, or over at once.
 
 mod bitmaps;
-mod geo;
 mod hashes;
 mod hll;
 mod keys;
@@ -648,7 +647,6 @@ const FAMILIES: &[&[Shape]] = &[
     sets::SHAPES,
     zsets::SHAPES,
     streams::SHAPES,
-    geo::SHAPES,
     hll::SHAPES,
     sort::SHAPES,
 ];

@@ -1,6 +1,0 @@
-//! Commands of geo.
-
-use super::ctx::Handler;
-use super::spec::Command;
-
-pub static COMMANDS: &[Command<Handler>] = &[];

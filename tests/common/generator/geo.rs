@@ -1,5 +1,0 @@
-//! Geo.
-
-use super::Shape;
-
-pub const SHAPES: &[Shape] = &[];
