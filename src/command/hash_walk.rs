@@ -3,6 +3,7 @@
 use super::ctx::{Ctx, Handler};
 use super::error::Error;
 use super::scan_options::{ScanOptions, parse_cursor};
+use super::set_random::REPEATED_MAX;
 use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
 use crate::resp::{Protocol, Reply};
 use crate::value::{Hash, Item, StrBuf};
@@ -67,9 +68,6 @@ pub static COMMANDS: &[Command<Handler>] = &[
         hrandfield,
     ),
 ];
-
-/// The most fields that one request gets with repetition. Redis goes on until its memory is used up.
-const REPEATED_MAX: u64 = 1 << 24;
 
 type Pair<'a> = (Item<'a>, Item<'a>);
 

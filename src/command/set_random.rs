@@ -35,8 +35,8 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
 ];
 
-/// The most members that one request gets with repetition. Redis goes on until its memory is used up.
-const REPEATED_MAX: u64 = 1 << 24;
+/// The most members, or fields, that one request gets with repetition. Redis goes on until its memory is used up.
+pub(super) const REPEATED_MAX: u64 = 1 << 24;
 
 fn spop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     const NOT_POSITIVE: Error = Error::text("ERR value is out of range, must be positive");

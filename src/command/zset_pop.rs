@@ -4,7 +4,7 @@ use super::ctx::{Ctx, Handler};
 use super::error::Error;
 use super::list::reply_item;
 use super::list_move::ManyOptions;
-use super::set_random::choose_distinct;
+use super::set_random::{REPEATED_MAX, choose_distinct};
 use super::spec::{Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, Spec};
 use super::waiting::{Awaited, Wish};
 use super::zset::{reply_members, tell_removal};
@@ -290,9 +290,6 @@ fn pop_from_first(
     }
     Ok(false)
 }
-
-/// The most members that one request gets with repetition. Redis goes on until its memory is used up.
-const REPEATED_MAX: u64 = 1 << 24;
 
 fn zrandmember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     const TOO_NEGATIVE: Error = Error::text(

@@ -3,6 +3,7 @@
 //! A record of a collection may come back in any order within a rewritten journal, and more than once in time; so loading
 //! an element must not depend on the others, and [`Stored::load_finish`] is told when all are there.
 
+use super::record;
 use crate::value::{Hash, Limits, List, Set, Stream, Value, ZSet};
 
 /// The records of a collection.
@@ -56,13 +57,12 @@ pub fn stored_mut(value: &mut Value) -> Option<&mut dyn Stored> {
 
 /// An empty collection of the type that a header names.
 pub fn empty(tag: u8) -> Option<Value> {
-    let all = [
-        Value::List(List::default()),
-        Value::Hash(Hash::default()),
-        Value::Set(Set::default()),
-        Value::ZSet(ZSet::default()),
-        Value::Stream(Stream::default()),
-    ];
-    all.into_iter()
-        .find(|value| stored(value).is_some_and(|stored| stored.tag() == tag))
+    Some(match tag {
+        record::TYPE_LIST => Value::List(List::default()),
+        record::TYPE_HASH => Value::Hash(Hash::default()),
+        record::TYPE_SET => Value::Set(Set::default()),
+        record::TYPE_ZSET => Value::ZSet(ZSet::default()),
+        record::TYPE_STREAM => Value::Stream(Stream::default()),
+        _ => return None,
+    })
 }
