@@ -4,14 +4,13 @@ use super::client::Client;
 use super::testing::Server;
 use aidb::fs::{Fault, FaultyFileSystem};
 use aidb::{Durability, Options};
-use std::sync::Arc;
 
 const WRITES: &str =
     "redis.call('SET', KEYS[1], 'script') redis.call('DEL', KEYS[2]) return 'done'";
 
 fn server(fs: &FaultyFileSystem, durability: Durability) -> Server {
     let store = Options {
-        fs: Arc::new(fs.clone()),
+        fs: fs.mount(),
         background: false,
         durability,
         ..Options::default()

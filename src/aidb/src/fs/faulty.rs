@@ -3,6 +3,8 @@
 //! - Every operation that changes something has a number, from 0; a fault is set for one of them.
 //! - `crash` throws away what was not synced: of the writes of each file any subset stays, of each write any of its
 //!   sectors, and likewise of the changes of a directory. Everything random comes from the seed.
+//! - What [`FaultyFileSystem::mount`] gives out belongs to one process. A crash or a kill ends that process: its threads may
+//!   still run in the test, but nothing that they do reaches the disk any more.
 //! - After a failed sync the file's unsynced writes count as clean and may never reach the disk, as on Linux.
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{DirectoryLock, File, FileSystem, Reserved};
 
@@ -28,9 +30,15 @@ pub enum Fault {
     PowerCut,
 }
 
-#[derive(Clone)]
+/// The disk, as the test holds it.
 pub struct FaultyFileSystem {
     disk: Arc<Mutex<Disk>>,
+}
+
+/// The disk, as one process sees it.
+struct Mounted {
+    disk: Arc<Mutex<Disk>>,
+    epoch: u64,
 }
 
 struct Disk {
@@ -46,7 +54,7 @@ struct Disk {
     durable_names: BTreeMap<PathBuf, u64>,
     unsynced_names: Vec<NameChange>,
     locked: Vec<PathBuf>,
-    /// Counts crashes: files and locks opened before one are dead.
+    /// Counts crashes and kills: mounts, files and locks from before one are dead.
     epoch: u64,
 }
 
@@ -91,6 +99,14 @@ impl FaultyFileSystem {
         }
     }
 
+    /// The file system for a process that starts now.
+    pub fn mount(&self) -> Arc<dyn FileSystem> {
+        Arc::new(Mounted {
+            disk: Arc::clone(&self.disk),
+            epoch: self.disk.lock().epoch,
+        })
+    }
+
     /// Lets `fault` befall the operation with this number.
     pub fn set_fault(&self, operation: u64, fault: Fault) {
         self.disk.lock().fault = Some((operation, fault));
@@ -113,12 +129,12 @@ impl FaultyFileSystem {
         self.disk.lock().can_reserve = can;
     }
 
-    /// The power goes and comes back: only what is on disk is left. What was open before is dead.
+    /// The power goes and comes back: only what is on disk is left, and no process.
     pub fn crash(&self) {
         self.disk.lock().crash();
     }
 
-    /// The process dies and the machine lives on: everything written is left. What was open before is dead.
+    /// The process dies and the machine lives on: everything written is left.
     pub fn kill(&self) {
         let mut disk = self.disk.lock();
         disk.epoch += 1;
@@ -157,26 +173,40 @@ impl FaultyFileSystem {
     }
 }
 
-impl FileSystem for FaultyFileSystem {
+impl Mounted {
+    fn live(&self) -> io::Result<MutexGuard<'_, Disk>> {
+        Disk::live(&self.disk, self.epoch)
+    }
+
+    fn file(&self, inode: u64) -> Arc<dyn File> {
+        Arc::new(FaultyFile {
+            disk: Arc::clone(&self.disk),
+            inode,
+            epoch: self.epoch,
+        })
+    }
+}
+
+impl FileSystem for Mounted {
     fn create_dir(&self, _dir: &Path) -> io::Result<()> {
-        Ok(())
+        self.live().map(drop)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DirectoryLock>> {
-        let mut disk = self.disk.lock();
+        let mut disk = self.live()?;
         if disk.locked.iter().any(|locked| locked == path) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         disk.locked.push(path.to_path_buf());
         Ok(Box::new(FaultyLock {
-            fs: self.clone(),
+            disk: Arc::clone(&self.disk),
             path: path.to_path_buf(),
-            epoch: disk.epoch,
+            epoch: self.epoch,
         }))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let disk = self.disk.lock();
+        let disk = self.live()?;
         let files = disk.names.keys().filter(|path| path.parent() == Some(dir));
         Ok(files
             .filter_map(|path| path.file_name()?.to_str().map(str::to_owned))
@@ -184,27 +214,26 @@ impl FileSystem for FaultyFileSystem {
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let mut disk = self.disk.lock();
+        let mut disk = self.live()?;
         let inode = disk.add_inode();
         disk.change_names(None, Some((path.to_path_buf(), inode)))?;
-        Ok(self.file(&disk, inode))
+        Ok(self.file(inode))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let disk = self.disk.lock();
-        disk.check_power()?;
+        let disk = self.live()?;
         let inode = *disk.names.get(path).ok_or(io::ErrorKind::NotFound)?;
-        Ok(self.file(&disk, inode))
+        Ok(self.file(inode))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut disk = self.disk.lock();
+        let mut disk = self.live()?;
         let inode = *disk.names.get(from).ok_or(io::ErrorKind::NotFound)?;
         disk.change_names(Some(from.to_path_buf()), Some((to.to_path_buf(), inode)))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut disk = self.disk.lock();
+        let mut disk = self.live()?;
         if !disk.names.contains_key(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -212,7 +241,7 @@ impl FileSystem for FaultyFileSystem {
     }
 
     fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
-        let mut disk = self.disk.lock();
+        let mut disk = self.live()?;
         let fault = disk.step()?;
         if fault.is_none() {
             disk.durable_names = disk.names.clone();
@@ -222,18 +251,8 @@ impl FileSystem for FaultyFileSystem {
     }
 }
 
-impl FaultyFileSystem {
-    fn file(&self, disk: &Disk, inode: u64) -> Arc<dyn File> {
-        Arc::new(FaultyFile {
-            disk: Arc::clone(&self.disk),
-            inode,
-            epoch: disk.epoch,
-        })
-    }
-}
-
 struct FaultyLock {
-    fs: FaultyFileSystem,
+    disk: Arc<Mutex<Disk>>,
     path: PathBuf,
     epoch: u64,
 }
@@ -242,7 +261,7 @@ impl DirectoryLock for FaultyLock {}
 
 impl Drop for FaultyLock {
     fn drop(&mut self) {
-        let mut disk = self.fs.disk.lock();
+        let mut disk = self.disk.lock();
         if disk.epoch == self.epoch {
             disk.locked.retain(|path| *path != self.path);
         }
@@ -256,13 +275,8 @@ struct FaultyFile {
 }
 
 impl FaultyFile {
-    fn live(&self) -> io::Result<parking_lot::MutexGuard<'_, Disk>> {
-        let disk = self.disk.lock();
-        if disk.epoch != self.epoch {
-            return Err(io::Error::other("the file was opened before a crash"));
-        }
-        disk.check_power()?;
-        Ok(disk)
+    fn live(&self) -> io::Result<MutexGuard<'_, Disk>> {
+        Disk::live(&self.disk, self.epoch)
     }
 }
 
@@ -342,6 +356,16 @@ impl File for FaultyFile {
 }
 
 impl Disk {
+    /// The disk for a process of this epoch, if it still lives and has power.
+    fn live(disk: &Mutex<Disk>, epoch: u64) -> io::Result<MutexGuard<'_, Disk>> {
+        let disk = disk.lock();
+        if disk.epoch != epoch {
+            return Err(io::Error::other("this process ended with a crash"));
+        }
+        disk.check_power()?;
+        Ok(disk)
+    }
+
     /// Counts an operation, and says what befalls it.
     fn step(&mut self) -> io::Result<Option<Fault>> {
         self.check_power()?;

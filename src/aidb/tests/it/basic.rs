@@ -113,14 +113,19 @@ fn the_order_on_disk_is_the_order_of_the_sequence_numbers() {
         ..real(Durability::EverySec)
     };
     let (db, ..) = open(dir.path(), options.clone()).unwrap();
+    let second_segment = dir.path().join("journal-0000000002");
     let mut given: Vec<(u64, u64, u64)> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|thread| {
-                let db = &db;
+                let (db, second_segment) = (&db, &second_segment);
                 scope.spawn(move || {
                     let mut given = Vec::new();
                     let mut batch = WriteBatch::new();
                     for number in 0..BATCHES {
+                        if number == BATCHES / 2 {
+                            // On a busy machine the background thread may not have come to it yet.
+                            wait_for("the next segment", || second_segment.exists());
+                        }
                         batch.clear();
                         batch.put(&thread.to_le_bytes(), &number.to_le_bytes());
                         given.push((db.append(&batch).unwrap(), thread, number));

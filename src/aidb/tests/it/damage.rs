@@ -120,11 +120,11 @@ fn damage_names_file_and_offset_and_is_repaired_only_when_confirmed() {
         "{refused}"
     );
 
-    let report = check(dir(), &fs, &mut |_| false).unwrap();
+    let report = check(dir(), &*fs.mount(), &mut |_| false).unwrap();
     assert!(report.damage.is_some() && !report.repaired);
     assert!(open(dir(), quiet(&fs, Durability::EverySec)).is_err());
 
-    let report = check(dir(), &fs, &mut |report| report.damage.is_some()).unwrap();
+    let report = check(dir(), &*fs.mount(), &mut |report| report.damage.is_some()).unwrap();
     let cut = report.recovery.cut.unwrap();
     assert!(report.repaired && cut.later_frames > 0 && cut.bytes > 0);
     let (_db, map, recovery) = open(dir(), quiet(&fs, Durability::EverySec)).unwrap();

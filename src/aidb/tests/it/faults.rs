@@ -251,3 +251,25 @@ fn the_power_may_go_again_at_every_operation_of_a_recovery() {
         }
     }
 }
+
+/// A thread that outlives the crash in a test must not remove or make files: in the world it would have died.
+#[test]
+fn a_process_from_before_a_crash_changes_nothing() {
+    for ending in [Ending::Crash, Ending::Kill] {
+        let fs = FaultyFileSystem::new(1);
+        let (db, ..) = open(dir(), quiet(&fs, Durability::Always)).unwrap();
+        let mut batch = WriteBatch::new();
+        batch.put(b"k", b"v");
+        db.write(&batch).unwrap();
+        match ending {
+            Ending::Crash => fs.crash(),
+            Ending::Kill => fs.kill(),
+        }
+        let (names, operations) = (fs.names(), fs.operations());
+        assert!(db.rewrite().is_err() && db.write(&batch).is_err());
+        drop(db);
+        assert_eq!((fs.names(), fs.operations()), (names, operations));
+        let (_db, map, _) = open(dir(), quiet(&fs, Durability::Always)).unwrap();
+        assert_eq!(map[b"k".as_slice()], b"v");
+    }
+}

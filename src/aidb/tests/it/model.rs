@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use aidb::fs::FaultyFileSystem;
 use aidb::{DB, Durability, Error, Op, Options, Recovery, WriteBatch};
@@ -40,7 +39,7 @@ pub fn quiet(fs: &FaultyFileSystem, durability: Durability) -> Options {
         rewrite_min_bytes: 8 << 10,
         seed: 42,
         background: false,
-        fs: Arc::new(fs.clone()),
+        fs: fs.mount(),
         ..Options::default()
     }
 }
