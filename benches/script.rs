@@ -35,6 +35,14 @@ impl Host for OneKey {
 
     fn log(&mut self, _level: LogLevel, _message: &[u8]) {}
 
+    fn savepoint(&mut self) -> Option<u64> {
+        None
+    }
+
+    fn rollback_to(&mut self, _savepoint: u64) -> bool {
+        false
+    }
+
     fn overdue(&mut self) -> Option<AbortReason> {
         None
     }

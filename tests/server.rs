@@ -13,6 +13,7 @@ mod server {
     mod protocol;
     mod rollback;
     mod rust_client;
+    mod savepoints;
     mod scripts;
     mod sort;
     mod specification;

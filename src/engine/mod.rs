@@ -35,6 +35,9 @@ mod plain;
 mod pubsub;
 pub mod registry;
 mod running;
+#[cfg(test)]
+mod savepoint_tests;
+mod savepoints;
 mod script_host;
 mod script_in_exec;
 mod script_run;

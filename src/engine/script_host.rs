@@ -9,6 +9,7 @@ use super::worker::Worker;
 use crate::base::clock;
 use crate::command::{Access, Error, Flags, Handler, KeyFlags};
 use crate::config::UndeclaredKeys;
+use crate::keyspace::Txn;
 use crate::locks::{Extend, Mode, WaiterId};
 use crate::resp::{Args, Reply};
 use crate::script::{AbortReason, Called, Host, LogLevel, NOT_APPLIED, ReplyTokens, ScriptFlags};
@@ -63,6 +64,22 @@ impl Host for ScriptHost<'_> {
         self.frame.log(level, message);
     }
 
+    fn savepoint(&mut self) -> Option<u64> {
+        let txn = self.txn();
+        let point = txn.savepoint();
+        drop(txn);
+        self.frame.savepoints.add(point)
+    }
+
+    fn rollback_to(&mut self, savepoint: u64) -> bool {
+        let Some(point) = self.frame.savepoints.go_back_to(savepoint) else {
+            return false;
+        };
+        self.txn().rollback_to(point);
+        self.worker.stats().script_savepoint_rollbacks.add(1);
+        true
+    }
+
     fn overdue(&mut self) -> Option<AbortReason> {
         let now_us = clock::monotonic_us();
         let pinned_us = now_us - *self.frame.pinned_since_us.get_or_insert(now_us);
@@ -96,6 +113,17 @@ fn as_scripts_read_it(error: &Error) -> Error {
 }
 
 impl ScriptHost<'_> {
+    /// The script's transaction.
+    fn txn(&mut self) -> Txn<'_> {
+        let worker = &mut *self.worker;
+        Txn::new(
+            worker.shared.keyspace,
+            &mut worker.buffers,
+            0,
+            worker.now_ms,
+        )
+    }
+
     fn forbidden(&self, entry: &Entry) -> Option<Error> {
         if entry.spec.flags.contains(Flags::NOSCRIPT) {
             return Some(NOT_ALLOWED);

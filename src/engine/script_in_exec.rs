@@ -77,6 +77,11 @@ impl Worker {
                 Self::flush_log(frame);
                 return InExec::Over;
             }
+            Ok(Step::RolledBack) => {
+                Self::flush_log(frame);
+                self.script_undo_in_exec(script);
+                return InExec::Over;
+            }
             Ok(Step::WaitForLock | Step::Restart) => return InExec::NeedsGate,
             Ok(Step::Preempted) => {
                 self.keeper.keep(&mut frame.grants);
@@ -90,12 +95,17 @@ impl Worker {
             Err(error) => error,
         };
         *run = None;
+        self.script_undo_in_exec(script);
+        self.answer_error(client, out, base + script.mark, &error);
+        InExec::Over
+    }
+
+    /// Takes back what a script did, and nothing of the commands before it.
+    fn script_undo_in_exec(&mut self, script: &ScriptInExec) {
         let mut txn = Txn::new(self.shared.keyspace, &mut self.buffers, 0, self.now_ms);
         txn.rollback_to(script.savepoint);
         drop(txn);
         self.stats().scripts_rolled_back.add(1);
-        self.answer_error(client, out, base + script.mark, &error);
-        InExec::Over
     }
 
     /// Ends a script inside EXEC, which has the grants again.

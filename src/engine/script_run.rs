@@ -14,6 +14,7 @@ use super::admission::{Grants, Wait};
 use super::client::Client;
 use super::registry::Entry;
 use super::running::RunningScript;
+use super::savepoints::Savepoints;
 use super::script_host::ScriptHost;
 use super::shared::Shared;
 use super::tracking::{self, Tracker};
@@ -167,6 +168,7 @@ pub struct Frame {
     pub grants: Grants,
     pub wait: Option<Wait>,
     pub log: Vec<(LogLevel, Vec<u8>)>,
+    pub savepoints: Savepoints,
     /// The client, where it keeps copies of what it reads.
     pub tracker: Option<Tracker>,
     first_db: usize,
@@ -404,6 +406,7 @@ impl Worker {
             grants: Grants::default(),
             wait: None,
             log: Vec::new(),
+            savepoints: Savepoints::default(),
             tracker: tracking::reader(client),
             first_db: client.db,
             seed,
@@ -449,6 +452,15 @@ impl Worker {
                     }
                     Err(error) => error,
                 },
+                Ok(Step::RolledBack) => {
+                    *run = None;
+                    self.rollback();
+                    self.keeper.release(std::mem::take(&mut frame.grants));
+                    Self::flush_log(frame);
+                    self.end_frame(frame);
+                    self.stats().scripts_rolled_back.add(1);
+                    return Stand::Over;
+                }
                 Ok(Step::WaitForLock) => {
                     debug_assert!(frame.wait.is_some(), "the host said what for");
                     return Stand::Waits;
@@ -582,12 +594,21 @@ impl Worker {
             self.stats().scripts_killed.add(1);
             return Some(AbortReason::Killed);
         }
-        if let Some(limit) = settings.timeout_ms(Opt::ScriptTimeout)
+        let of_server = settings.timeout_ms(Opt::ScriptTimeout);
+        let of_script = frame.script.header.limits.timeout();
+        let limits = [
+            (of_script, "the timeout of its first line"),
+            (of_server, "script-timeout"),
+        ];
+        let limits = limits
+            .into_iter()
+            .filter_map(|(limit, name)| Some((limit?, name)));
+        if let Some((limit, name)) = limits.min()
             && ran >= limit
         {
             self.stats().scripts_killed.add(1);
             let line = format!(
-                "ERR Script killed: it ran for longer than script-timeout ({} ms). {NOT_APPLIED}",
+                "ERR Script killed: it ran for longer than {name} ({} ms). {NOT_APPLIED}",
                 limit.as_millis()
             );
             return Some(AbortReason::Host(line));
@@ -668,6 +689,7 @@ impl Frame {
         self.db = self.first_db;
         self.rng = fastrand::Rng::with_seed(self.seed);
         self.log.clear();
+        self.savepoints = Savepoints::default();
     }
 }
 
@@ -681,6 +703,12 @@ pub(super) fn abort_error(reason: &AbortReason, run: &mut Option<ScriptRun>) -> 
     match reason {
         AbortReason::Killed => {
             let line = format!("ERR Script killed by user with SCRIPT KILL. {NOT_APPLIED}{place}");
+            Error::Other(line.into())
+        }
+        AbortReason::OutOfInstructions(limit) => {
+            let line = format!(
+                "ERR Script killed: it has used up its max-instructions ({limit}). {NOT_APPLIED}{place}"
+            );
             Error::Other(line.into())
         }
         AbortReason::Panicked => super::commit::PANICKED,

@@ -240,6 +240,7 @@ shard_stats! {
         scripts_run: "Scripts that came to an end, well or not.",
         scripts_rolled_back: "Scripts that failed and were undone.",
         scripts_killed: "Scripts ended by SCRIPT KILL or a limit.",
+        script_savepoint_rollbacks: "Times that a script went back to a savepoint.",
         script_reruns: "Runs begun anew in the order of locks.",
         lock_waits: "Requests that had to wait for a key lock.",
         lock_wait_ns: "Time spent waiting for key locks.",

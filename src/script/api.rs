@@ -13,6 +13,7 @@ use super::call::{redis_call, redis_pcall};
 use super::convert::{push_bytes, push_single_field, string_at};
 use super::core::{Stop, core_of};
 use super::host::{AbortReason, LogLevel};
+use super::savepoint::{rollback, rollback_to, savepoint};
 use super::turn::doom;
 use crate::resp::{Protocol, trim_line_ends};
 
@@ -24,7 +25,7 @@ pub struct RedisVersion {
     pub number: u32,
 }
 
-const FUNCTIONS: [(&CStr, ffi::lua_CFunction); 11] = [
+const FUNCTIONS: [(&CStr, ffi::lua_CFunction); 14] = [
     (c"call", redis_call),
     (c"pcall", redis_pcall),
     (c"error_reply", error_reply),
@@ -32,6 +33,9 @@ const FUNCTIONS: [(&CStr, ffi::lua_CFunction); 11] = [
     (c"sha1hex", sha1hex),
     (c"log", log),
     (c"setresp", setresp),
+    (c"rollback", rollback),
+    (c"savepoint", savepoint),
+    (c"rollback_to", rollback_to),
     (c"replicate_commands", replicate_commands),
     (c"set_repl", set_repl),
     (c"breakpoint", breakpoint),
@@ -74,7 +78,7 @@ pub(super) unsafe fn push_table(lua: *mut ffi::lua_State, version: RedisVersion)
 }
 
 /// Raises `{err = text}`, which the client sees as it is.
-unsafe fn raise(lua: *mut ffi::lua_State, text: &str) -> c_int {
+pub(super) unsafe fn raise(lua: *mut ffi::lua_State, text: &str) -> c_int {
     // SAFETY: nothing with a destructor is alive in the callers.
     unsafe {
         push_single_field(lua, c"err", text.as_bytes());

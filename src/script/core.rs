@@ -4,7 +4,7 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::cell::Cell;
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use mlua::ffi;
 
+use super::budget::Budget;
 use super::cache::Dialect;
 use super::host::{AbortReason, Host};
 use super::pattern::Machine;
@@ -24,6 +25,11 @@ pub(super) struct Core {
     pub dialect: Dialect,
     /// Set only while the coroutine is resumed.
     pub host: Option<*mut dyn Host>,
+    /// The instructions that the script may still run, where its first line bounds them.
+    pub budget: Option<Budget>,
+    /// The registry slots of what a script rolled back with, and of the metatable of savepoints.
+    pub rollback_slot: c_int,
+    pub savepoint_slot: c_int,
     /// Why the coroutine has yielded, or must end whatever it does.
     pub stop: Option<Stop>,
     pub tokens: ReplyTokens,
@@ -54,13 +60,15 @@ pub(super) enum Stop {
     WaitForLock,
     Preempted,
     Restart,
+    /// The script wants all that it did taken back; its reply is in the registry.
+    RolledBack,
     Abort(AbortReason),
 }
 
 impl Stop {
     /// The run is over whatever the script still does.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Restart | Self::Abort(_))
+        matches!(self, Self::Restart | Self::RolledBack | Self::Abort(_))
     }
 }
 

@@ -1,8 +1,12 @@
-//! The first line of a script: `#!lua flags=no-writes,allow-oom dialect=redis`.
+//! The first line of a script: `#!lua flags=no-writes,allow-oom dialect=redis timeout=200 max-instructions=100000`.
 
 use bitflags::bitflags;
 
+use std::num::NonZeroU64;
+use std::time::Duration;
+
 use super::cache::Dialect;
+use crate::base::number::parse_i64;
 
 /// What a script says about itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,13 +15,44 @@ pub struct Header {
     pub flags: Option<ScriptFlags>,
     /// `None`: what the server is configured for.
     pub dialect: Option<Dialect>,
+    pub limits: Limits,
     /// The length of the line, without its end.
     pub(super) len: usize,
+}
+
+/// What a script may use at most, besides the limits of the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    pub timeout_ms: Option<NonZeroU64>,
+    /// Instructions of the virtual machine. Unlike time, they are the same number in every run.
+    pub instructions_max: Option<NonZeroU64>,
+}
+
+impl Limits {
+    pub fn timeout(self) -> Option<Duration> {
+        self.timeout_ms.map(|ms| Duration::from_millis(ms.get()))
+    }
 }
 
 impl Header {
     pub fn has(&self, flag: ScriptFlags) -> bool {
         self.flags.is_some_and(|flags| flags.contains(flag))
+    }
+
+    /// Reads one `name=value` of the line. False: it is none that is known here.
+    fn read(&mut self, word: &[u8]) -> Result<bool, String> {
+        if let Some(list) = word.strip_prefix(b"flags=") {
+            *self.flags.get_or_insert_default() |= parse_flags(list)?;
+        } else if let Some(name) = word.strip_prefix(b"dialect=") {
+            self.dialect = Some(parse_dialect(name)?);
+        } else if let Some(number) = word.strip_prefix(b"timeout=") {
+            self.limits.timeout_ms = Some(parse_number("timeout", number)?);
+        } else if let Some(number) = word.strip_prefix(b"max-instructions=") {
+            self.limits.instructions_max = Some(parse_number("max-instructions", number)?);
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
     }
 }
 
@@ -53,22 +88,17 @@ pub fn parse(body: &[u8]) -> Result<Header, String> {
     if engine != b"#!lua" {
         return Err(complaint("Unexpected engine in script shebang: ", engine));
     }
-    let mut flags = ScriptFlags::empty();
-    let mut dialect = None;
+    let mut header = Header {
+        flags: Some(ScriptFlags::empty()),
+        len,
+        ..Header::default()
+    };
     for word in words {
-        if let Some(list) = word.strip_prefix(b"flags=") {
-            flags |= parse_flags(list)?;
-        } else if let Some(name) = word.strip_prefix(b"dialect=") {
-            dialect = Some(parse_dialect(name)?);
-        } else {
+        if !header.read(word)? {
             return Err(complaint("Unknown lua shebang option: ", word));
         }
     }
-    Ok(Header {
-        flags: Some(flags),
-        dialect,
-        len,
-    })
+    Ok(header)
 }
 
 fn parse_flags(list: &[u8]) -> Result<ScriptFlags, String> {
@@ -92,6 +122,14 @@ fn parse_dialect(name: &[u8]) -> Result<Dialect, String> {
         b"redis" => Ok(Dialect::Redis),
         _ => Err(complaint("Unexpected dialect in script shebang: ", name)),
     }
+}
+
+/// A whole number above zero.
+fn parse_number(name: &str, text: &[u8]) -> Result<NonZeroU64, String> {
+    let number = parse_i64(text).and_then(|number| u64::try_from(number).ok());
+    number
+        .and_then(NonZeroU64::new)
+        .ok_or_else(|| complaint(&format!("Unexpected {name} in script shebang: "), text))
 }
 
 fn complaint(text: &str, word: &[u8]) -> String {
@@ -119,10 +157,19 @@ mod tests {
         );
     }
 
-    /// The texts are those of Redis 7, except for `dialect`, which it does not have.
+    #[test]
+    fn reads_limits() {
+        let limits = |line: &[u8]| parse(line).unwrap().limits;
+        let both = limits(b"#!lua timeout=200 max-instructions=1000000000000\n");
+        assert_eq!(both.timeout_ms, NonZeroU64::new(200));
+        assert_eq!(both.instructions_max, NonZeroU64::new(1_000_000_000_000));
+        assert_eq!(limits(b"#!lua\n"), Limits::default());
+    }
+
+    /// The texts are those of Redis 7, except for the options that it does not have.
     #[test]
     fn names_what_it_does_not_know() {
-        let cases: [(&[u8], &str); 8] = [
+        let cases: [(&[u8], &str); 12] = [
             (b"#!lua", "ERR Invalid script shebang"),
             (b"#!foo\n", "ERR Unexpected engine in script shebang: #!foo"),
             (b"#! lua\n", "ERR Unexpected engine in script shebang: #!"),
@@ -136,6 +183,22 @@ mod tests {
                 "ERR Unexpected flag in script shebang: ",
             ),
             (b"#!lua bar=1\n", "ERR Unknown lua shebang option: bar=1"),
+            (
+                b"#!lua timeout=0\n",
+                "ERR Unexpected timeout in script shebang: 0",
+            ),
+            (
+                b"#!lua timeout=\n",
+                "ERR Unexpected timeout in script shebang: ",
+            ),
+            (
+                b"#!lua max-instructions=-1\n",
+                "ERR Unexpected max-instructions in script shebang: -1",
+            ),
+            (
+                b"#!lua max-instructions=1e3\n",
+                "ERR Unexpected max-instructions in script shebang: 1e3",
+            ),
             (
                 b"#!lua dialect=x\n",
                 "ERR Unexpected dialect in script shebang: x",

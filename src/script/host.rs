@@ -11,6 +11,12 @@ pub trait Host {
     /// `redis.log`.
     fn log(&mut self, level: LogLevel, message: &[u8]);
 
+    /// Where the script stands now, as a name under which [`Self::rollback_to`] finds it; `None`: it has too many.
+    fn savepoint(&mut self) -> Option<u64>;
+
+    /// Takes back what the script did since the savepoint. False: it is gone, because the script went back behind it.
+    fn rollback_to(&mut self, savepoint: u64) -> bool;
+
     /// The script's slice is over where Lua cannot suspend it: a reason to end it, if there is one.
     fn overdue(&mut self) -> Option<AbortReason>;
 }
@@ -35,6 +41,8 @@ pub enum AbortReason {
     Killed,
     /// The host panicked inside a command.
     Panicked,
+    /// The script has used up the instructions that its first line allows it.
+    OutOfInstructions(u64),
     /// The host's own reason, as an error line for the client.
     Host(String),
 }

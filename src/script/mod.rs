@@ -17,6 +17,7 @@
 //! Depends on `resp` and `base`.
 
 mod api;
+mod budget;
 mod cache;
 mod call;
 mod convert;
@@ -30,6 +31,7 @@ mod pattern;
 mod pool;
 mod run;
 mod sandbox;
+mod savepoint;
 mod strings;
 mod tables;
 mod tokens;
@@ -45,7 +47,7 @@ pub use cache::{Dialect, EVAL_SCRIPTS_MAX, Script, ScriptCache, Sha};
 pub use convert::{NESTING_MAX, REPLY_ELEMENTS_MAX};
 pub use core::KillHandle;
 pub use error::{NOT_APPLIED, ScriptError};
-pub use header::{Header, ScriptFlags};
+pub use header::{Header, Limits, ScriptFlags};
 pub use host::{AbortReason, Called, Host, LogLevel};
 pub use pool::{PoolOptions, PooledVm, VmPool};
 pub use run::{ScriptRun, Step};

@@ -33,6 +33,8 @@ pub enum Step {
     Preempted,
     /// Start it again from the beginning, with the same seed.
     Restart,
+    /// The script has ended with `redis.rollback`: the reply has been written, and everything it did is to be taken back.
+    RolledBack,
     Aborted(AbortReason),
 }
 
@@ -63,6 +65,10 @@ impl ScriptRun {
         let status = self.vm.resume_watched(host);
         match self.vm.core().stop.take() {
             Some(Stop::Restart) => self.end(Step::Restart),
+            Some(Stop::RolledBack) => match self.vm.write_rollback_reply(out) {
+                Ok(()) => self.end(Step::RolledBack),
+                Err(text) => self.end(Step::Failed(ScriptError::without_position(text))),
+            },
             Some(Stop::Abort(reason)) => self.end(Step::Aborted(reason)),
             Some(Stop::WaitForLock) if status == ffi::LUA_YIELD => Step::WaitForLock,
             Some(Stop::Preempted) if status == ffi::LUA_YIELD => Step::Preempted,

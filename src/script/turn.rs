@@ -13,6 +13,7 @@ use mlua::ffi;
 
 use super::core::{Core, Stop, core_of};
 use super::host::AbortReason;
+use super::watchdog;
 
 /// What a long-running function does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +34,12 @@ pub(super) unsafe fn turn(lua: *mut ffi::lua_State) -> Turn {
         if is_over(core) {
             return Turn::End;
         }
-        // The watchdog's signal handler sets the hook.
-        if ffi::lua_gethookmask(lua) == 0 {
+        // The watchdog's signal handler sets the hook, where none counts instructions.
+        let is_due = match core.budget {
+            None => ffi::lua_gethookmask(lua) != 0,
+            Some(_) => watchdog::is_due(),
+        };
+        if !is_due {
             return Turn::GoOn;
         }
         if ffi::lua_isyieldable(lua) != 0 {
@@ -100,7 +105,7 @@ pub(super) unsafe extern "C-unwind" fn slice_end(
 const COUNT_PINNED: c_int = 1000;
 
 /// Whether the run has ended already, or is killed.
-fn is_over(core: &mut Core) -> bool {
+pub(super) fn is_over(core: &mut Core) -> bool {
     if core.stop.as_ref().is_some_and(Stop::is_final) {
         return true;
     }
@@ -112,7 +117,7 @@ fn is_over(core: &mut Core) -> bool {
 }
 
 /// Whether the host ends a script whose slice is over where Lua cannot suspend it.
-fn is_overdue(core: &mut Core) -> bool {
+pub(super) fn is_overdue(core: &mut Core) -> bool {
     let Some(host) = core.host else {
         return false;
     };

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use mlua::ffi;
 
 use super::api::RedisVersion;
+use super::budget::{self, Budget};
 use super::cache::{Dialect, Script, Sha};
 use super::convert::push_bytes;
 use super::core::{Core, KillHandle, Kills, Memory, allocate};
@@ -21,6 +22,7 @@ use super::error::{self, ScriptError};
 use super::host::Host;
 use super::pattern::Machine;
 use super::sandbox;
+use super::savepoint;
 use super::tokens::ReplyTokens;
 use super::watchdog::Registration;
 use crate::resp::{Protocol, Reply};
@@ -73,6 +75,9 @@ impl Vm {
             memory: Rc::clone(&memory),
             dialect,
             host: None,
+            budget: None,
+            rollback_slot: 0,
+            savepoint_slot: 0,
             stop: None,
             tokens: ReplyTokens::default(),
             args: Vec::new(),
@@ -96,6 +101,7 @@ impl Vm {
             let globals = ffi::luaL_ref(lua, ffi::LUA_REGISTRYINDEX);
             ffi::lua_pushboolean(lua, 0);
             let coroutine = ffi::luaL_ref(lua, ffi::LUA_REGISTRYINDEX);
+            savepoint::prepare(lua);
             let slots = Slots {
                 globals,
                 environment,
@@ -146,6 +152,7 @@ impl Vm {
         let core = self.core();
         core.run_number = runs;
         core.stop = None;
+        core.budget = script.header.limits.instructions_max.map(Budget::new);
         core.random.seed(seed);
         core.tokens.set_protocol(Protocol::Resp2);
         // SAFETY: outside of a resume; the fields that are set exist already or the table has no `__newindex`.
@@ -165,6 +172,7 @@ impl Vm {
                 self.slots.environment.into(),
             );
             ffi::lua_setupvalue(thread, 1, 1);
+            budget::start(thread);
         }
         Ok(())
     }
@@ -177,12 +185,15 @@ impl Vm {
             (*self.core).host = Some(erase_lifetime(ptr::from_mut(host)));
             let thread = self.coroutine;
             let mut results = 0;
-            watch.enter(thread);
+            let is_counted = (*self.core).budget.is_some();
+            watch.enter(thread, is_counted);
             self.memory.limit();
             let status = ffi::lua_resume(thread, ptr::null_mut(), 0, &raw mut results);
             self.memory.unlimit();
             watch.leave();
-            if ffi::lua_gethookmask(thread) != 0 {
+            // Instructions are counted over all slices of a run.
+            let counts_on = is_counted && status == ffi::LUA_YIELD;
+            if !counts_on && ffi::lua_gethookmask(thread) != 0 {
                 ffi::lua_sethook(thread, None, 0, 0);
             }
             (*self.core).host = None;
@@ -192,16 +203,34 @@ impl Vm {
 
     /// Writes what the script returned. Only after [`Self::resume`] gave `LUA_OK`.
     pub(super) fn write_result(&mut self, out: &mut dyn Reply) -> Result<(), String> {
-        let rules = super::convert::Rules {
-            dialect: self.dialect,
-            protocol: self.core().tokens.protocol(),
-        };
+        let rules = self.rules();
         let thread = self.coroutine;
         // SAFETY: the stack of a coroutine that has ended holds its results, and the first is what counts.
         unsafe {
             let shown = super::convert::write_result(thread, 1, rules, out);
             ffi::lua_settop(thread, 0);
             shown.map_err(super::convert::Unshowable::text)
+        }
+    }
+
+    /// Writes what the script gave to `redis.rollback`. Only after that has ended it.
+    pub(super) fn write_rollback_reply(&mut self, out: &mut dyn Reply) -> Result<(), String> {
+        let (rules, slot) = (self.rules(), self.core().rollback_slot);
+        // SAFETY: outside of a resume; the slot holds a value, and the stack of the main state is ours.
+        unsafe {
+            ffi::lua_rawgeti(self.lua, ffi::LUA_REGISTRYINDEX, slot.into());
+            let shown = super::convert::write_result(self.lua, 1, rules, out);
+            ffi::lua_settop(self.lua, 0);
+            ffi::lua_pushboolean(self.lua, 0);
+            ffi::lua_rawseti(self.lua, ffi::LUA_REGISTRYINDEX, slot.into());
+            shown.map_err(super::convert::Unshowable::text)
+        }
+    }
+
+    fn rules(&mut self) -> super::convert::Rules {
+        super::convert::Rules {
+            dialect: self.dialect,
+            protocol: self.core().tokens.protocol(),
         }
     }
 

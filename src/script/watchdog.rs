@@ -63,6 +63,8 @@ impl Watchdog {
             state: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             lua: AtomicPtr::new(ptr::null_mut()),
+            is_counted: AtomicBool::new(false),
+            is_due: AtomicBool::new(false),
             // SAFETY: gettid has no preconditions.
             tid: unsafe { libc::gettid() },
         });
@@ -93,10 +95,15 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// The thread is about to resume `lua`. Nothing else may happen to `lua` until [`Self::leave`].
+    /// The thread is about to resume `lua`. Nothing else may happen to `lua` until [`Self::leave`]. Where a hook counts the
+    /// instructions of the script, its slice does not end by another hook: that one asks [`is_due`].
     #[inline]
-    pub(super) fn enter(&self, lua: *mut ffi::lua_State) {
+    pub(super) fn enter(&self, lua: *mut ffi::lua_State, is_counted: bool) {
         let slot = &*self.slot;
+        slot.is_counted.store(is_counted, Ordering::Relaxed);
+        if is_counted {
+            slot.is_due.store(false, Ordering::Relaxed);
+        }
         slot.lua.store(lua, Ordering::Relaxed);
         WATCHED.set(ptr::from_ref(slot));
         let number = slot.state.load(Ordering::Relaxed);
@@ -154,6 +161,10 @@ struct Slot {
     seen: AtomicU64,
     /// What runs while RUNNING is set.
     lua: AtomicPtr<ffi::lua_State>,
+    /// A hook counts the instructions of `lua`, and is to be left there.
+    is_counted: AtomicBool,
+    /// The slice of such a script is over.
+    is_due: AtomicBool,
     tid: libc::pid_t,
 }
 
@@ -170,6 +181,13 @@ const QUIET_SLICES_MAX: u32 = 100;
 thread_local! {
     /// Where the handler finds its slot. Not null exactly while this thread is between `enter` and `leave`.
     static WATCHED: Cell<*const Slot> = const { Cell::new(ptr::null()) };
+}
+
+/// Whether the slice of the script that this thread runs, with its instructions counted, is over.
+pub(super) fn is_due() -> bool {
+    let slot = WATCHED.get();
+    // SAFETY: set by `enter`, cleared by `leave`, both on this thread, which holds the slot in between.
+    !slot.is_null() && unsafe { (*slot).is_due.load(Ordering::Relaxed) }
 }
 
 impl Shared {
@@ -254,9 +272,13 @@ extern "C" fn on_signal(_signal: libc::c_int) {
     if slot.state.load(Ordering::SeqCst) & SIGNALLED == 0 {
         return;
     }
-    let lua = slot.lua.load(Ordering::Relaxed);
-    // SAFETY: this thread is inside the resume of `lua` and interrupted; Lua allows this call from a signal handler.
-    unsafe { ffi::lua_sethook(lua, Some(slice_end), ffi::LUA_MASKCOUNT, 1) };
+    if slot.is_counted.load(Ordering::Relaxed) {
+        slot.is_due.store(true, Ordering::Relaxed);
+    } else {
+        let lua = slot.lua.load(Ordering::Relaxed);
+        // SAFETY: this thread is inside the resume of `lua` and interrupted; Lua allows this call from a signal handler.
+        unsafe { ffi::lua_sethook(lua, Some(slice_end), ffi::LUA_MASKCOUNT, 1) };
+    }
     slot.state.fetch_and(!SIGNALLED, Ordering::SeqCst);
 }
 

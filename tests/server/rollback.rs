@@ -31,7 +31,7 @@ const SCRIPT: &str = "
 const ENDS: &[&str] = &["error", "call", "nil", "memory", "deep"];
 
 /// Of each key of each database: its type, encoding, expiry and serialized value.
-type Snapshot = BTreeMap<(usize, Vec<u8>), Vec<Vec<u8>>>;
+pub type Snapshot = BTreeMap<(usize, Vec<u8>), Vec<Vec<u8>>>;
 
 #[test]
 fn a_script_that_fails_leaves_nothing() {
@@ -87,7 +87,7 @@ fn learn(generator: &mut Generator, client: &mut Client) {
     }
 }
 
-fn snapshot(client: &mut Client) -> Snapshot {
+pub fn snapshot(client: &mut Client) -> Snapshot {
     let mut all = Snapshot::new();
     for db in 0..DATABASES {
         client.call(&["SELECT", &db.to_string()]);
@@ -112,7 +112,7 @@ fn snapshot(client: &mut Client) -> Snapshot {
     all
 }
 
-fn difference(before: &Snapshot, after: &Snapshot) -> String {
+pub fn difference(before: &Snapshot, after: &Snapshot) -> String {
     let keys = before.keys().chain(after.keys());
     let changed = keys.filter(|key| before.get(*key) != after.get(*key));
     let shown = |answers: Option<&Vec<Vec<u8>>>| {

@@ -1,9 +1,11 @@
 //! Scripts against a toy host. The texts and values of dialect `redis` are those that redis-server 7.0.15 gave.
 
+mod budget;
 mod library;
 mod limits;
 mod replies;
 mod sandbox;
+mod savepoints;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -39,6 +41,8 @@ struct Toy {
     calls: Vec<Vec<Vec<u8>>>,
     logged: Vec<(LogLevel, Vec<u8>)>,
     waits: usize,
+    /// The strings at each savepoint.
+    saved: Vec<HashMap<Vec<u8>, Vec<u8>>>,
     /// Slices that end where Lua cannot suspend the script until the host ends it; 0: it never does.
     patience: usize,
 }
@@ -98,6 +102,24 @@ impl Host for Toy {
         self.logged.push((level, message.to_vec()));
     }
 
+    fn savepoint(&mut self) -> Option<u64> {
+        assert!(!self.strings.contains_key(&b"panic"[..]), "on purpose");
+        (self.saved.len() < 10).then(|| {
+            self.saved.push(self.strings.clone());
+            self.saved.len() as u64
+        })
+    }
+
+    fn rollback_to(&mut self, savepoint: u64) -> bool {
+        let savepoint = savepoint as usize;
+        if savepoint > self.saved.len() {
+            return false;
+        }
+        self.saved.truncate(savepoint);
+        self.strings = self.saved[savepoint - 1].clone();
+        true
+    }
+
     fn overdue(&mut self) -> Option<AbortReason> {
         if self.patience == 0 {
             return None;
@@ -134,7 +156,7 @@ impl Bench {
         let mut out = Recorder::new(Protocol::Resp3);
         loop {
             match run.resume(&mut self.host, &mut out) {
-                Step::Done => return Ok(out.into_value()),
+                Step::Done | Step::RolledBack => return Ok(out.into_value()),
                 Step::Preempted | Step::WaitForLock => {}
                 step => {
                     assert!(out.into_values().is_empty(), "{body}: reply and failure");
