@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use aikv::config::cli::{self, Request};
+use aikv::engine::Conflict;
 use aikv::{engine, shard};
 
 #[global_allocator]
@@ -18,6 +19,19 @@ fn main() -> ExitCode {
             Ok(())
         }
         Ok(Request::Serve(config)) => shard::run(*config),
+        Ok(Request::Import {
+            file,
+            replace,
+            config,
+        }) => {
+            let conflict = if replace {
+                Conflict::Replace
+            } else {
+                Conflict::Refuse
+            };
+            engine::import(&file, &config, conflict)
+        }
+        Ok(Request::Export { file, config }) => engine::export(&file, &config),
         Ok(Request::Check { dir, repair }) => engine::check(&dir, repair),
         Err(error) => {
             eprintln!("aikv: {error}");

@@ -18,5 +18,6 @@ mod server {
     mod sort;
     mod specification;
     mod streams;
+    mod transfer;
     mod waiting;
 }

@@ -1,11 +1,15 @@
-//! The checksum at the end of what DUMP answers: CRC-64 with Jones' polynomial.
+//! The checksum at the end of what DUMP answers, and of RDB files: CRC-64 with Jones' polynomial.
 
 /// The polynomial, its lowest bit first.
 const POLYNOMIAL: u64 = 0x95ac_9329_ac4b_c9b5;
 
 pub fn crc64(bytes: &[u8]) -> u64 {
+    extend(0, bytes)
+}
+
+/// The checksum of what has the checksum `crc`, followed by `bytes`.
+pub fn extend(mut crc: u64, bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<SLICES>();
-    let mut crc = 0;
     for word in words {
         let mixed = (crc ^ u64::from_le_bytes(*word)).to_le_bytes();
         let slices = mixed.iter().zip(TABLES.iter().rev());

@@ -17,6 +17,17 @@ pub enum Request {
         dir: PathBuf,
         repair: bool,
     },
+    /// Put the keys of an RDB file into the data directory of the configuration.
+    Import {
+        file: PathBuf,
+        replace: bool,
+        config: Box<Config>,
+    },
+    /// Write the keys of the data directory into an RDB file.
+    Export {
+        file: PathBuf,
+        config: Box<Config>,
+    },
     /// Print this text and end well: help or version.
     Print(String),
 }
@@ -36,13 +47,22 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, Config
 
 fn request(matches: &ArgMatches) -> Result<Request, ConfigError> {
     if let Some(("check", matches)) = matches.subcommand() {
-        let dir = matches
-            .get_one::<PathBuf>("dir")
-            .cloned()
-            .unwrap_or_default();
         return Ok(Request::Check {
-            dir,
+            dir: path_of(matches, "dir"),
             repair: matches.get_flag("repair"),
+        });
+    }
+    if let Some(("import", matches)) = matches.subcommand() {
+        return Ok(Request::Import {
+            file: path_of(matches, "file"),
+            replace: matches.get_flag("replace"),
+            config: directory_of(matches)?,
+        });
+    }
+    if let Some(("export", matches)) = matches.subcommand() {
+        return Ok(Request::Export {
+            file: path_of(matches, "rdb"),
+            config: directory_of(matches)?,
         });
     }
     let mut config = Config::default();
@@ -63,15 +83,74 @@ fn request(matches: &ArgMatches) -> Result<Request, ConfigError> {
     Ok(Request::Serve(Box::new(config)))
 }
 
+fn path_of(matches: &ArgMatches, name: &str) -> PathBuf {
+    matches
+        .get_one::<PathBuf>(name)
+        .cloned()
+        .unwrap_or_default()
+}
+
+/// The configuration of a command that works on a data directory.
+fn directory_of(matches: &ArgMatches) -> Result<Box<Config>, ConfigError> {
+    let mut config = Config::default();
+    if let Some(path) = matches.get_one::<PathBuf>("config") {
+        config.load(path)?;
+    }
+    for dir in matches.get_many::<String>("dir").into_iter().flatten() {
+        config.assign("dir", dir)?;
+    }
+    Ok(Box::new(config))
+}
+
+fn path_arg(name: &'static str, value_name: &'static str) -> Arg {
+    Arg::new(name)
+        .value_name(value_name)
+        .value_parser(clap::value_parser!(PathBuf))
+}
+
+/// A command that works on a data directory which no server uses.
+fn on_directory(name: &'static str) -> Command {
+    Command::new(name)
+        .arg(
+            Arg::new("dir")
+                .long("dir")
+                .value_name("DIR")
+                .help("The data directory [default: that of the configuration]"),
+        )
+        .arg(
+            path_arg("config", "CONFIG-FILE")
+                .long("config")
+                .help("File in the syntax of redis.conf"),
+        )
+}
+
+fn import() -> Command {
+    on_directory("import")
+        .about("Puts the keys of an RDB file, as Redis saves it, into a data directory")
+        .arg(path_arg("file", "FILE").required(true))
+        .arg(
+            Arg::new("replace")
+                .long("replace")
+                .action(ArgAction::SetTrue)
+                .help("Keys that are there already get the file's value; without it they stop the import"),
+        )
+}
+
+fn export() -> Command {
+    on_directory("export")
+        .about("Writes the keys of a data directory into a file that Redis loads")
+        .arg(
+            path_arg("rdb", "FILE")
+                .long("rdb")
+                .required(true)
+                .help("The RDB file; one that is there is replaced when the new one is whole"),
+        )
+}
+
 fn command() -> Command {
     let check = Command::new("check")
         .about("Checks a data directory while no server uses it")
-        .arg(
-            Arg::new("dir")
-                .value_name("DIR")
-                .required(true)
-                .value_parser(clap::value_parser!(PathBuf)),
-        )
+        .arg(path_arg("dir", "DIR").required(true))
         .arg(
             Arg::new("repair")
                 .long("repair")
@@ -84,11 +163,9 @@ fn command() -> Command {
         .after_help("Sizes take kb, mb and gb. docs/configuration.md says more.")
         .args_conflicts_with_subcommands(true)
         .disable_help_subcommand(true)
-        .subcommand(check)
+        .subcommands([check, import(), export()])
         .arg(
-            Arg::new("config-file")
-                .value_name("CONFIG-FILE")
-                .value_parser(clap::value_parser!(PathBuf))
+            path_arg("config-file", "CONFIG-FILE")
                 .help("File in the syntax of redis.conf; the command line overrules it"),
         )
         .arg(

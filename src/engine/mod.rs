@@ -46,6 +46,7 @@ mod stored_scripts;
 #[cfg(test)]
 mod testing;
 mod tracking;
+mod transfer;
 mod waiting;
 mod work;
 mod worker;
@@ -59,4 +60,5 @@ pub use open::{listen_to_changes, open};
 pub use outbox::{Delivery, Outputs};
 pub use running::Running;
 pub use shared::{Host, Pause, PauseMode, Shared};
+pub use transfer::{Conflict, export, import};
 pub use worker::{Flow, Worker};

@@ -19,9 +19,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant};
 
-/// Opens the store, loads the keyspace from it, and puts together what the shards share.
-pub fn open(config: Config, shards: usize, port: u16) -> Result<&'static Shared, String> {
-    let settings = config.settings();
+/// What a data directory holds.
+pub(super) struct Loaded {
+    pub keyspace: &'static Keyspace,
+    pub scripts: ScriptCache,
+    pub journal: DB,
+}
+
+/// Opens the store and loads everything from it.
+pub(super) fn load(settings: &Settings) -> Result<Loaded, String> {
     let databases = settings.size(Opt::Databases);
     if databases > DATABASES_MAX {
         return Err(format!("databases: there can be {DATABASES_MAX} at most"));
@@ -29,6 +35,21 @@ pub fn open(config: Config, shards: usize, port: u16) -> Result<&'static Shared,
     let keyspace: &'static Keyspace = Box::leak(Box::new(Keyspace::new(databases)));
     let scripts = ScriptCache::default();
     let journal = recover(settings, keyspace, &scripts)?;
+    Ok(Loaded {
+        keyspace,
+        scripts,
+        journal,
+    })
+}
+
+/// Opens the store, loads the keyspace from it, and puts together what the shards share.
+pub fn open(config: Config, shards: usize, port: u16) -> Result<&'static Shared, String> {
+    let settings = config.settings();
+    let Loaded {
+        keyspace,
+        scripts,
+        journal,
+    } = load(settings)?;
     let mailboxes: std::io::Result<Box<[_]>> =
         (0..shards).map(|_| Mailbox::new().map(Arc::new)).collect();
     let mailboxes = mailboxes.map_err(|error| format!("cannot make a mailbox: {error}"))?;

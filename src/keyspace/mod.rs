@@ -31,6 +31,7 @@ mod watch;
 pub use awaited::Readied;
 pub use edit::{Absent, Collection, Edit, WrongType};
 pub use effects::{Effect, Effects, Notify};
+pub use entries::Entry;
 pub use load::{LoadError, Loader};
 pub use scan::ScanFilter;
 pub use table::{DATABASES_MAX, DbSize, Key, Keyspace};

@@ -121,6 +121,16 @@ impl Keyspace {
         }
     }
 
+    /// Shows every entry that has not expired, until `visit` says false; returns whether it never did. For a keyspace that no
+    /// transaction changes.
+    pub fn each(&self, db: u8, now_ms: i64, mut visit: impl FnMut(&Entry) -> bool) -> bool {
+        (0..Self::stripes()).all(|index| {
+            let stripe = self.lock_stripe(index);
+            let mut entries = stripe.table(db).into_iter().flat_map(|t| t.entries.iter());
+            entries.all(|entry| entry.is_over(now_ms) || visit(entry))
+        })
+    }
+
     /// A key chosen with equal chances; one that has expired is passed over.
     pub fn random_key(
         &self,

@@ -2,12 +2,14 @@
 
 use super::resp::{Client, Reply};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The version whose replies are ours.
 const VERSION: &str = "7.0.";
+/// Where Redis saves and loads from.
+const DUMP_NAME: &str = "dump.rdb";
 const START_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// A server of its own for a test, in a directory of its own; ends with it.
@@ -18,11 +20,23 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts a server that keeps nothing on disk and expires no key by itself.
+    /// Starts a server that keeps nothing on disk by itself and expires no key by itself.
     pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// Starts a server that loads an RDB file.
+    pub fn start_from(dump: &Path) -> Self {
+        Self::start_with(Some(dump))
+    }
+
+    fn start_with(dump: Option<&Path>) -> Self {
         let port = free_port();
         let dir = std::env::temp_dir().join(format!("redis-oracle-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("a temporary directory");
+        if let Some(dump) = dump {
+            std::fs::copy(dump, dir.join(DUMP_NAME)).expect("a copy of the file");
+        }
         let child = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--dir"])
@@ -43,6 +57,13 @@ impl RedisServer {
         let quiet = client.call(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]);
         assert_eq!(quiet.reply, Reply::Simple("OK".into()));
         server
+    }
+
+    /// Has the server save what it holds, and tells where.
+    pub fn save(&self) -> PathBuf {
+        let saved = self.client().call(&["SAVE"]);
+        assert_eq!(saved.reply, Reply::Simple("OK".into()));
+        self.dir.join(DUMP_NAME)
     }
 
     pub fn client(&self) -> Client {

@@ -9,6 +9,7 @@
 //! it has one.
 
 mod code;
+pub mod file;
 mod hash;
 mod list;
 mod set;
@@ -36,14 +37,7 @@ pub enum RdbError {
 /// Serializes a value.
 pub fn dump(value: &Value) -> Vec<u8> {
     let mut out = Vec::new();
-    match value {
-        Value::Str(string) => string::put(&mut out, string),
-        Value::List(list) => list::put(&mut out, list),
-        Value::Hash(hash) => hash::put(&mut out, hash),
-        Value::Set(set) => set::put(&mut out, set),
-        Value::ZSet(zset) => zset::put(&mut out, zset),
-        Value::Stream(stream) => stream::put(&mut out, stream),
-    }
+    put_value(&mut out, value);
     let version = if value.has_times() {
         VERSION_7_4
     } else {
@@ -53,6 +47,18 @@ pub fn dump(value: &Value) -> Vec<u8> {
     let checksum = crc64(&out);
     out.extend_from_slice(&checksum.to_le_bytes());
     out
+}
+
+/// Writes a value's type and content.
+fn put_value(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Str(string) => string::put(out, string),
+        Value::List(list) => list::put(out, list),
+        Value::Hash(hash) => hash::put(out, hash),
+        Value::Set(set) => set::put(out, set),
+        Value::ZSet(zset) => zset::put(out, zset),
+        Value::Stream(stream) => stream::put(out, stream),
+    }
 }
 
 /// Reads a serialized value whose strings have at most `len_max` bytes.

@@ -1,0 +1,172 @@
+//! `aikv import`: the keys of an RDB file, put into a data directory.
+
+use super::progress::Progress;
+use super::source::Source;
+use crate::base::clock;
+use crate::config::{Config, Opt};
+use crate::engine::open::{self, Loaded};
+use crate::keyspace::{Expiry, Txn, TxnBuffers};
+use crate::value::rdb::file::{Item, KeyItem};
+use std::path::Path;
+
+/// What becomes of keys that the directory has already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// Nothing is imported.
+    Refuse,
+    Replace,
+}
+
+/// After this many bytes of the file, what was read becomes a write batch.
+const BATCH_BYTES: u64 = 1 << 20;
+
+#[derive(Default)]
+struct Tally {
+    keys: u64,
+    /// Keys whose end had come.
+    ended: u64,
+    libraries: u64,
+}
+
+/// Reads an RDB file into the directory that the configuration names.
+///
+/// A crash in the middle leaves a part of the keys; the import can be started again with [`Conflict::Replace`].
+pub fn import(path: &Path, config: &Config, conflict: Conflict) -> Result<(), String> {
+    let loaded = open::load(config.settings())?;
+    let mut buffers = TxnBuffers::default();
+    buffers.limits = open::value_limits(config.settings());
+    let mut import = Import {
+        path,
+        config,
+        loaded: &loaded,
+        buffers,
+        now_ms: clock::unix_ms(),
+        tally: Tally::default(),
+    };
+    import.check(conflict)?;
+    import.keep()?;
+    let Tally {
+        keys,
+        ended,
+        libraries,
+    } = import.tally;
+    loaded.journal.close().map_err(|error| error.to_string())?;
+    println!("{keys} keys imported, {ended} left out because their time had come");
+    if libraries > 0 {
+        println!("{libraries} libraries of functions left out");
+    }
+    Ok(())
+}
+
+struct Import<'a> {
+    path: &'a Path,
+    config: &'a Config,
+    loaded: &'a Loaded,
+    buffers: TxnBuffers,
+    now_ms: i64,
+    tally: Tally,
+}
+
+impl Import<'_> {
+    /// Reads the file to its end and keeps nothing of it.
+    fn check(&mut self, conflict: Conflict) -> Result<(), String> {
+        let mut present = 0_u64;
+        let mut example = None;
+        self.walk("checking", |import, db, item, _| {
+            if import.txn(db).peek(&item.key).is_some() {
+                present += 1;
+                example.get_or_insert(item.key);
+            }
+            Ok(())
+        })?;
+        match example.filter(|_| conflict == Conflict::Refuse) {
+            None => Ok(()),
+            Some(key) => Err(format!(
+                "keys are there already ({present}, such as '{}'): nothing was imported; --replace puts the file's in \
+                 their place",
+                key.escape_ascii()
+            )),
+        }
+    }
+
+    fn keep(&mut self) -> Result<(), String> {
+        let mut committed = 0;
+        self.walk("importing", |import, db, item, position| {
+            import.put(db, item);
+            if position - committed >= BATCH_BYTES {
+                committed = position;
+                import.commit()?;
+            }
+            Ok(())
+        })?;
+        self.commit()
+    }
+
+    fn put(&mut self, db: usize, item: KeyItem) {
+        let KeyItem {
+            key,
+            value,
+            expire_ms,
+            idle_s,
+        } = item;
+        if expire_ms.is_some_and(|at_ms| at_ms <= self.now_ms) {
+            self.tally.ended += 1;
+            return;
+        }
+        self.tally.keys += 1;
+        let now_s = self.now_ms / 1000;
+        let mut txn = self.txn(db);
+        txn.put(&key, value, expire_ms.map_or(Expiry::Never, Expiry::At));
+        if let Some(idle_s) = idle_s {
+            txn.set_accessed_s(&key, (now_s - i64::from(idle_s)).max(0) as u32);
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), String> {
+        let loaded = self.loaded;
+        let committed = self.txn(0).commit(&loaded.journal);
+        committed.map(drop).map_err(|error| error.to_string())
+    }
+
+    fn txn(&mut self, db: usize) -> Txn<'_> {
+        let keyspace = self.loaded.keyspace;
+        Txn::new(
+            keyspace,
+            &mut self.buffers,
+            keyspace.physical(db),
+            self.now_ms,
+        )
+    }
+
+    /// Hands over each key of the file with its database, and the position in the file after it.
+    fn walk(
+        &mut self,
+        what: &'static str,
+        mut visit: impl FnMut(&mut Self, usize, KeyItem, u64) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let settings = self.config.settings();
+        let limits = self.buffers.limits;
+        let mut source = Source::open(self.path, settings.size(Opt::ProtoMaxBulkLen), limits)?;
+        let progress = Progress::bytes(what, source.file_bytes()?);
+        let databases = self.loaded.keyspace.databases();
+        let mut db = 0;
+        self.tally = Tally::default();
+        while let Some(item) = source.next()? {
+            match item {
+                Item::Select(number) if number >= databases => {
+                    return Err(source.bad(&format!(
+                        "there is a database {number}, and the option 'databases' allows {databases}"
+                    )));
+                }
+                Item::Select(number) => db = number,
+                Item::Function(_) => self.tally.libraries += 1,
+                Item::Key(item) => {
+                    visit(self, db, *item, source.position())?;
+                    progress.set(source.position());
+                }
+                Item::Aux { .. } | Item::Sizes { .. } | Item::End => {}
+            }
+        }
+        Ok(())
+    }
+}
