@@ -1,4 +1,5 @@
-//! What a batch costs under its locks (`append`), and what a shard's pass costs at its end (`write_out`).
+//! What a batch costs under its locks (`append`), what a shard's pass costs at its end (`write_out`), and what the
+//! background pays later for each record (`rewrite`).
 
 use std::hint::black_box;
 
@@ -30,6 +31,7 @@ fn with_database(body: impl FnOnce(&DB)) {
     let options = Options {
         durability: Durability::No,
         rewrite_growth_percent: 0,
+        background: false,
         ..Options::default()
     };
     let (db, _) = DB::open(dir.path(), options, &mut |_| Ok(())).expect("an empty database opens");
@@ -82,5 +84,40 @@ fn pass(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, append, pass);
+/// A rewrite of a journal of so many records, over a base of all keys.
+fn rewrite(criterion: &mut Criterion) {
+    const RECORDS: u64 = 100_000;
+    let mut group = criterion.benchmark_group("journal/rewrite");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(RECORDS));
+    for keys in [10_000, 1_000_000] {
+        group.bench_function(format!("{RECORDS} records of {keys} keys"), |bencher| {
+            with_database(|db| {
+                let mut random = fastrand::Rng::with_seed(1);
+                let mut batch = WriteBatch::new();
+                let mut put = |key: u64| {
+                    batch.clear();
+                    batch.put(format!("a key, {key:012}").as_bytes(), &VALUE);
+                    db.append(&batch).expect("an append");
+                };
+                (0..keys).for_each(&mut put);
+                db.rewrite().expect("a rewrite");
+                let grow = || {
+                    for _ in 0..RECORDS {
+                        put(random.u64(..keys));
+                    }
+                    db.write_out().expect("a write");
+                };
+                bencher.iter_batched(
+                    grow,
+                    |()| db.rewrite().expect("a rewrite"),
+                    BatchSize::PerIteration,
+                );
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, append, pass, rewrite);
 criterion_main!(benches);

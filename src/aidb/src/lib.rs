@@ -7,7 +7,7 @@
 //! - `batch`: records and their encoding; `frame`: a batch on disk; `segment`: the files they are in
 //! - `journal`: appending, writing, syncing, and the threads that do it
 //! - `recovery`: reading it all again, and what a bad frame means; `check`: the same by hand
-//! - `rewrite`: making the journal small again
+//! - `rewrite`: making the journal small again, with `latest`, an index of what it says last of each key
 //! - `fs`: every access to a file, real or faulty
 //!
 //! `docs/aidb-format.md` draws every byte. The crate depends on no other part of the project.
@@ -19,6 +19,7 @@ mod error;
 mod frame;
 pub mod fs;
 mod journal;
+mod latest;
 mod options;
 mod recovery;
 mod rewrite;

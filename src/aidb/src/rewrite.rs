@@ -1,13 +1,16 @@
 //! Replaces the base and all closed segments by a new base that holds each live key once.
 //!
-//! The journal is read twice: once to learn which record of each key is its last, once to copy exactly those. When the
-//! keys do not fit into [`crate::Options::rewrite_memory_bytes`] the pass narrows itself to half of them, by hash, and
-//! leaves the other half to a later pass; so memory is bounded and any number of keys works.
+//! The segments are read first, to learn what they say last of each key. Then the base is copied as far as the segments
+//! say nothing newer, and of the segments exactly the last puts. So what is kept in memory is about the keys that have
+//! changed since the last rewrite, not about all. When they do not fit into [`crate::Options::rewrite_memory_bytes`] the
+//! pass narrows itself to half of them, by hash, and leaves the other half to a later pass; so memory is bounded and any
+//! number of keys works.
 //!
 //! At every step a crash leaves a directory that opens: the base appears under its name by one rename, when all of it
 //! is on disk, and only then what it replaces is removed. What a crash leaves over the next start removes.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +19,7 @@ use crate::batch::{Records, WriteBatch};
 use crate::frame::{self, Header, Kind};
 use crate::fs::File;
 use crate::journal::{Base, Closed, Journal, base_salt};
+use crate::latest::{Latest, Mark};
 use crate::recovery::{FrameReader, Next};
 use crate::segment::{FRAMES_AT, FileKind, SegmentHeader};
 use crate::{Error, Op, Result, Sequence};
@@ -26,7 +30,7 @@ const FRAME_BYTES: usize = 64 << 10;
 const WRITE_BYTES: usize = 1 << 20;
 /// An fsync after this much keeps the last one short, and the disk free for the journal's own.
 const SYNC_BYTES: u64 = 8 << 20;
-/// What a key costs in the map beside its own bytes.
+/// What a prefix costs in the map beside its own bytes.
 const KEY_OVERHEAD_BYTES: usize = 64;
 
 /// Runs one rewrite to its end. False if there was nothing to rewrite.
@@ -43,9 +47,9 @@ pub(crate) fn run(journal: &Journal, stop: &AtomicBool) -> Result<bool> {
         return Ok(false);
     };
     journal.write_out()?;
-    let inputs = open_inputs(journal, base, &closed)?;
     let rewrite = Rewrite {
-        inputs,
+        base: open_base(journal, base)?,
+        segments: open_segments(journal, &closed)?,
         memory_bytes: journal.options.rewrite_memory_bytes,
         stop,
     };
@@ -65,7 +69,8 @@ pub(crate) fn run(journal: &Journal, stop: &AtomicBool) -> Result<bool> {
 }
 
 struct Rewrite<'a> {
-    inputs: Vec<Input>,
+    base: Option<Input>,
+    segments: Vec<Input>,
     memory_bytes: usize,
     stop: &'a AtomicBool,
 }
@@ -84,12 +89,13 @@ struct Share {
     remainder: u64,
 }
 
-/// For each key of a share, the ordinal of its last put.
-struct LastPuts {
+/// What the segments say last of each key of a share.
+struct LastSaid {
     share: Share,
-    ordinals: HashMap<Box<[u8]>, u64, ahash::RandomState>,
+    latest: Latest,
     cleared: Cleared,
-    memory_bytes: usize,
+    /// Records in the segments so far, of all shares.
+    records: u64,
 }
 
 /// Prefixes that were deleted, and when last. Looked at when all is read, so that a deleted prefix costs no walk over
@@ -99,6 +105,12 @@ struct Cleared {
     ordinals: HashMap<Box<[u8]>, u64, ahash::RandomState>,
     /// The lengths of these prefixes: as many looks a key needs.
     lengths: BTreeSet<usize>,
+    memory_bytes: usize,
+}
+
+/// The ordinals of the puts that nothing took back, a bit for each record.
+struct Live {
+    bits: Vec<u64>,
 }
 
 impl Rewrite<'_> {
@@ -108,64 +120,107 @@ impl Rewrite<'_> {
             remainder: 0,
         }];
         while let Some(share) = shares.pop() {
-            let mut last_puts = LastPuts {
-                share,
-                ordinals: HashMap::default(),
-                cleared: Cleared::default(),
-                memory_bytes: 0,
-            };
-            self.for_each(|ordinal, op| {
-                last_puts.note(ordinal, op);
-                while last_puts.memory_bytes > self.memory_bytes && last_puts.ordinals.len() > 1 {
-                    shares.push(last_puts.narrow());
+            let said = self.read_segments(share, &mut shares)?;
+            self.copy_base(&said, writer)?;
+            self.copy_segments(&said.into_live(), writer)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what the segments say of a share, or of a part of it; what is left out is added to `shares`.
+    fn read_segments(&self, share: Share, shares: &mut Vec<Share>) -> Result<LastSaid> {
+        let mut said = LastSaid {
+            share,
+            latest: Latest::default(),
+            cleared: Cleared::default(),
+            records: 0,
+        };
+        for segment in &self.segments {
+            let all = |_: &Range<u64>| true;
+            said.records = self.for_each(segment, said.records, all, |ordinal, op| {
+                said.note(ordinal, op);
+                while said.memory_bytes() > self.memory_bytes && said.latest.len() > 1 {
+                    shares.push(said.narrow());
                 }
                 Ok(())
             })?;
-            let mut live = last_puts.into_live().into_iter().peekable();
-            self.for_each(|ordinal, op| match op {
-                Op::Put { key, value } if live.next_if_eq(&ordinal).is_some() => {
+        }
+        said.latest.settle();
+        Ok(said)
+    }
+
+    /// Copies of the base what the segments say nothing newer of.
+    fn copy_base(&self, said: &LastSaid, writer: &mut BaseWriter) -> Result<()> {
+        let Some(base) = &self.base else {
+            return Ok(());
+        };
+        let all = |_: &Range<u64>| true;
+        self.for_each(base, 0, all, |_, op| match op {
+            Op::Put { key, value } if said.leaves_base(key) => writer.put(key, value),
+            _ => Ok(()),
+        })?;
+        Ok(())
+    }
+
+    /// Copies the live puts of the segments. Frames without one are passed over unread.
+    fn copy_segments(&self, live: &Live, writer: &mut BaseWriter) -> Result<()> {
+        let (mut end, mut copied) = (0, 0);
+        for segment in &self.segments {
+            let wanted = |ordinals: &Range<u64>| live.has_any(ordinals);
+            end = self.for_each(segment, end, wanted, |ordinal, op| match op {
+                Op::Put { key, value } if live.has(ordinal) => {
+                    copied += 1;
                     writer.put(key, value)
                 }
                 _ => Ok(()),
             })?;
         }
-        Ok(())
+        let Some(last) = self.segments.last().filter(|_| copied != live.count()) else {
+            return Ok(());
+        };
+        // What was passed over unread was read before, so this is a disk that does not say the same twice.
+        let what = "the records differ from those that were read before";
+        Err(Error::damaged(&last.path, last.bytes, what))
     }
 
-    /// Hands over every record of the inputs with its ordinal, which is the same each time.
-    fn for_each(&self, mut visit: impl FnMut(u64, Op<'_>) -> Result<()>) -> Result<()> {
-        let mut ordinal = 0;
-        for input in &self.inputs {
-            let mut frames = FrameReader::new(&*input.file, input.bytes, input.salt);
-            loop {
-                if self.stop.load(Ordering::Relaxed) {
-                    return Err(Error::Closed);
+    /// Hands over the records of an input with their ordinals, which begin with `start`, and returns where they end.
+    /// Frames that are not wanted are left out.
+    fn for_each(
+        &self,
+        input: &Input,
+        start: u64,
+        wanted: impl Fn(&Range<u64>) -> bool,
+        mut visit: impl FnMut(u64, Op<'_>) -> Result<()>,
+    ) -> Result<u64> {
+        let mut ordinals = start..start;
+        let mut frames = FrameReader::new(&*input.file, input.bytes, input.salt);
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(Error::Closed);
+            }
+            let next = frames.next_where(|header| {
+                ordinals = ordinals.end..ordinals.end + u64::from(header.records);
+                wanted(&ordinals)
+            });
+            let next = next.map_err(|error| Error::io("read", &input.path, error))?;
+            let (offset, payload) = match next {
+                Next::Frame {
+                    offset, payload, ..
+                } => (offset, payload),
+                Next::End { offset } if offset == input.bytes => return Ok(ordinals.end),
+                Next::End { offset } => {
+                    return Err(Error::damaged(&input.path, offset, "frames are missing"));
                 }
-                let next = frames
-                    .next()
-                    .map_err(|error| Error::io("read", &input.path, error))?;
-                let (offset, payload) = match next {
-                    Next::Frame {
-                        offset, payload, ..
-                    } => (offset, payload),
-                    Next::End { offset } if offset == input.bytes => break,
-                    Next::End { offset } => {
-                        return Err(Error::damaged(&input.path, offset, "frames are missing"));
-                    }
-                    Next::Bad { offset, what } => {
-                        return Err(Error::damaged(&input.path, offset, what));
-                    }
-                };
-                for op in Records::new(payload) {
-                    let op = op.map_err(|_| {
-                        Error::damaged(&input.path, offset, "a record does not decode")
-                    })?;
-                    visit(ordinal, op)?;
-                    ordinal += 1;
+                Next::Bad { offset, what } => {
+                    return Err(Error::damaged(&input.path, offset, what));
                 }
+            };
+            for (ordinal, op) in (ordinals.start..).zip(Records::new(payload)) {
+                let op = op
+                    .map_err(|_| Error::damaged(&input.path, offset, "a record does not decode"))?;
+                visit(ordinal, op)?;
             }
         }
-        Ok(())
     }
 }
 
@@ -180,43 +235,40 @@ impl Share {
     }
 }
 
-impl LastPuts {
+impl LastSaid {
     fn note(&mut self, ordinal: u64, op: Op<'_>) {
         match op {
             Op::Put { key, .. } if self.share.has(key) => {
-                if let Some(last) = self.ordinals.get_mut(key) {
-                    *last = ordinal;
-                } else {
-                    self.memory_bytes += key.len() + KEY_OVERHEAD_BYTES;
-                    self.ordinals.insert(key.into(), ordinal);
-                }
+                self.latest.note(key, Mark::put(ordinal));
             }
-            Op::Put { .. } => {}
-            Op::Delete { key } => self.remove(key),
-            Op::DeletePrefix { prefix } => {
-                self.memory_bytes += self.cleared.note(prefix, ordinal);
+            Op::Delete { key } if self.share.has(key) => {
+                self.latest.note(key, Mark::delete(ordinal));
             }
+            Op::Put { .. } | Op::Delete { .. } => {}
+            Op::DeletePrefix { prefix } => self.cleared.note(prefix, ordinal),
         }
     }
 
-    fn remove(&mut self, key: &[u8]) {
-        if self.ordinals.remove(key).is_some() {
-            self.memory_bytes -= key.len() + KEY_OVERHEAD_BYTES;
-        }
+    /// Whether what the base has of a key is to be kept, and by this share.
+    fn leaves_base(&self, key: &[u8]) -> bool {
+        self.share.has(key) && self.latest.get(key).is_none() && !self.cleared.has_any_of(key)
     }
 
-    /// The ordinals of the puts that nothing took back, in order.
-    fn into_live(self) -> Vec<u64> {
-        let Self {
-            ordinals, cleared, ..
-        } = self;
-        let mut live: Vec<u64> = ordinals
-            .into_iter()
-            .filter(|(key, ordinal)| !cleared.covers(key, *ordinal))
-            .map(|(_, ordinal)| ordinal)
-            .collect();
-        live.sort_unstable();
+    /// The puts that nothing took back.
+    fn into_live(self) -> Live {
+        let mut live = Live::among(self.records);
+        for (key, mark) in self.latest.iter() {
+            if let Some(ordinal) = mark.as_put()
+                && !self.cleared.covers(key, ordinal)
+            {
+                live.add(ordinal);
+            }
+        }
         live
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.latest.memory_bytes() + self.cleared.memory_bytes
     }
 
     /// Keeps half of the share and returns the other half.
@@ -227,17 +279,7 @@ impl LastPuts {
             remainder,
         };
         self.share = kept;
-        let mut memory_bytes = self.cleared.memory_bytes();
-        self.ordinals.retain(|key, _| {
-            let stays = kept.has(key);
-            memory_bytes += if stays {
-                key.len() + KEY_OVERHEAD_BYTES
-            } else {
-                0
-            };
-            stays
-        });
-        self.memory_bytes = memory_bytes;
+        self.latest.retain(|key| kept.has(key));
         Share {
             modulus: modulus * 2,
             remainder: remainder + modulus,
@@ -245,29 +287,59 @@ impl LastPuts {
     }
 }
 
+impl Live {
+    fn among(records: u64) -> Live {
+        Live {
+            bits: vec![0; records.div_ceil(64) as usize],
+        }
+    }
+
+    fn add(&mut self, ordinal: u64) {
+        self.bits[ordinal as usize / 64] |= 1 << (ordinal % 64);
+    }
+
+    fn has(&self, ordinal: u64) -> bool {
+        self.bits
+            .get(ordinal as usize / 64)
+            .is_some_and(|word| word >> (ordinal % 64) & 1 == 1)
+    }
+
+    fn has_any(&self, ordinals: &Range<u64>) -> bool {
+        ordinals.clone().any(|ordinal| self.has(ordinal))
+    }
+
+    fn count(&self) -> u64 {
+        self.bits
+            .iter()
+            .map(|word| u64::from(word.count_ones()))
+            .sum()
+    }
+}
+
 impl Cleared {
-    /// Returns the bytes by which it grew.
-    fn note(&mut self, prefix: &[u8], ordinal: u64) -> usize {
+    fn note(&mut self, prefix: &[u8], ordinal: u64) {
         if let Some(last) = self.ordinals.get_mut(prefix) {
             *last = ordinal;
-            return 0;
+            return;
         }
         self.lengths.insert(prefix.len());
         self.ordinals.insert(prefix.into(), ordinal);
-        prefix.len() + KEY_OVERHEAD_BYTES
+        self.memory_bytes += prefix.len() + KEY_OVERHEAD_BYTES;
     }
 
     /// Whether the key's put at `ordinal` was followed by the end of one of its prefixes.
     fn covers(&self, key: &[u8], ordinal: u64) -> bool {
-        let prefixes = self.lengths.iter().filter_map(|len| key.get(..*len));
-        prefixes
-            .filter_map(|prefix| self.ordinals.get(prefix))
-            .any(|cleared| *cleared > ordinal)
+        self.of(key).any(|cleared| cleared > ordinal)
     }
 
-    fn memory_bytes(&self) -> usize {
-        let keys = self.ordinals.keys();
-        keys.map(|prefix| prefix.len() + KEY_OVERHEAD_BYTES).sum()
+    fn has_any_of(&self, key: &[u8]) -> bool {
+        self.of(key).next().is_some()
+    }
+
+    /// The ordinals at which prefixes of the key ended last.
+    fn of(&self, key: &[u8]) -> impl Iterator<Item = u64> {
+        let prefixes = self.lengths.iter().filter_map(|len| key.get(..*len));
+        prefixes.filter_map(|prefix| self.ordinals.get(prefix).copied())
     }
 }
 
@@ -379,28 +451,30 @@ fn write_base(
     writer.publish(journal)
 }
 
-fn open_inputs(journal: &Journal, base: Option<Base>, closed: &[Closed]) -> Result<Vec<Input>> {
-    let base = base.map(|base| (FileKind::Base, base.number, base.bytes));
-    let segments = closed
-        .iter()
-        .map(|closed| (FileKind::Journal, closed.number, closed.bytes));
-    base.into_iter()
-        .chain(segments)
-        .map(|(kind, number, bytes)| {
-            let path = kind.path(&journal.dir, number);
-            let file = journal
-                .fs
-                .open(&path)
-                .map_err(|error| Error::io("open", &path, error))?;
-            let salt = SegmentHeader::read(&*file, &path, kind, number)?.salt;
-            Ok(Input {
-                path,
-                file,
-                bytes,
-                salt,
-            })
-        })
-        .collect()
+fn open_base(journal: &Journal, base: Option<Base>) -> Result<Option<Input>> {
+    base.map(|base| open_input(journal, FileKind::Base, base.number, base.bytes))
+        .transpose()
+}
+
+fn open_segments(journal: &Journal, closed: &[Closed]) -> Result<Vec<Input>> {
+    let open =
+        |closed: &Closed| open_input(journal, FileKind::Journal, closed.number, closed.bytes);
+    closed.iter().map(open).collect()
+}
+
+fn open_input(journal: &Journal, kind: FileKind, number: u64, bytes: u64) -> Result<Input> {
+    let path = kind.path(&journal.dir, number);
+    let file = journal
+        .fs
+        .open(&path)
+        .map_err(|error| Error::io("open", &path, error))?;
+    let salt = SegmentHeader::read(&*file, &path, kind, number)?.salt;
+    Ok(Input {
+        path,
+        file,
+        bytes,
+        salt,
+    })
 }
 
 /// What cannot be removed now the next start removes; the new base stands either way.

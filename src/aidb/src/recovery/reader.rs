@@ -49,6 +49,14 @@ impl<'a> FrameReader<'a> {
     }
 
     pub(crate) fn next(&mut self) -> io::Result<Next<'_>> {
+        self.next_where(|_| true)
+    }
+
+    /// The next frame; one that is not wanted comes without its payload, and nobody has looked whether it is intact.
+    pub(crate) fn next_where(
+        &mut self,
+        wanted: impl FnOnce(&Header) -> bool,
+    ) -> io::Result<Next<'_>> {
         let offset = self.offset;
         let available = self.fill(HEADER_BYTES)?;
         if available < HEADER_BYTES {
@@ -96,8 +104,10 @@ impl<'a> FrameReader<'a> {
                 what: "the file ends within a frame",
             });
         }
-        let payload = self.read + HEADER_BYTES..self.read + frame_bytes;
-        if !frame::is_intact(&head, &self.buffer[payload.clone()], self.salt) {
+        let mut payload = self.read + HEADER_BYTES..self.read + frame_bytes;
+        if !wanted(&header) {
+            payload.end = payload.start;
+        } else if !frame::is_intact(&head, &self.buffer[payload.clone()], self.salt) {
             return Ok(Next::Bad {
                 offset,
                 what: "a frame's checksum is wrong",
