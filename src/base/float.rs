@@ -26,6 +26,12 @@ pub fn incr_by_float(old: &[u8], increment: &[u8]) -> Result<String, FloatError>
         .ok_or(FloatError::NanOrInfinity)
 }
 
+/// A double as C's `%.17Lf` prints it, without trailing zeros: how Redis answers with a coordinate. `None` for an infinity.
+pub fn to_fixed(value: f64) -> Option<String> {
+    debug_assert!(!value.is_nan(), "a number");
+    Number::from(value).to_decimal()
+}
+
 /// A double as C's `strtod` reads it, but without blanks, NaN and numbers that are too large or too small: what Redis
 /// accepts as a score. Infinities and hexadecimal are numbers.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
@@ -72,6 +78,28 @@ enum Magnitude {
 struct Binary<T> {
     mantissa: T,
     exponent: i32,
+}
+
+impl From<f64> for Number {
+    fn from(value: f64) -> Self {
+        const STORED_BITS: u32 = DOUBLE.mantissa_bits - 1;
+        let bits = value.to_bits();
+        let (stored, field) = (
+            bits & ((1 << STORED_BITS) - 1),
+            (bits >> STORED_BITS & 0x7FF) as i32,
+        );
+        // A subnormal number lacks the bit above the stored ones, and has the exponent of the smallest others.
+        let mantissa = stored | u64::from(field != 0) << STORED_BITS;
+        let exponent = DOUBLE.min_exponent + (field - 1).max(0);
+        Self {
+            negative: value.is_sign_negative(),
+            magnitude: if value.is_infinite() {
+                Magnitude::Infinite
+            } else {
+                Magnitude::Finite(Binary { mantissa, exponent })
+            },
+        }
+    }
 }
 
 impl Number {
@@ -410,6 +438,24 @@ mod tests {
     }
 
     #[test]
+    fn a_double_has_17_decimals() {
+        for (value, expected) in [
+            (13.361_389_338_970_184, "13.36138933897018433"),
+            (-85.051_128_78, "-85.0511287799999991"),
+            (180.0, "180"),
+            (-0.0, "0"),
+            (1e-5, "0.00001"),
+            (-1e-20, "0"),
+            (5e-324, "0"),
+            (0.000_003_814_697_265_625, "0.00000381469726562"),
+            (1e20, "100000000000000000000"),
+        ] {
+            assert_eq!(to_fixed(value).as_deref(), Some(expected), "{value}");
+        }
+        assert_eq!(to_fixed(f64::INFINITY), None);
+    }
+
+    #[test]
     fn scores() {
         for (text, expected) in [
             ("1.5", Some(1.5)),
@@ -444,6 +490,13 @@ mod tests {
             let is_zero = digits.bytes().all(|digit| digit == b'0');
             let in_range = expected.is_finite() && (expected != 0.0 || is_zero);
             prop_assert_eq!(number, in_range.then_some(expected));
+        }
+
+        #[test]
+        fn fixed_is_what_rust_prints(value in prop_oneof![-200.0..200.0, -1e-4..1e-4, -1e30..1e30_f64]) {
+            let printed = format!("{value:.17}");
+            let printed = printed.trim_end_matches('0').trim_end_matches('.');
+            prop_assert_eq!(to_fixed(value).unwrap(), if printed == "-0" { "0" } else { printed });
         }
 
         #[test]

@@ -33,7 +33,6 @@ const MISSING: &str = "
 
 | commands | why |
 |---|---|
-| GEOADD, GEODIST, GEOHASH, GEOPOS, GEOSEARCH, GEOSEARCHSTORE, GEORADIUS, GEORADIUSBYMEMBER and their _RO forms | not built yet |
 | ACL | there is one user, whom `requirepass` guards |
 | CLUSTER, ASKING, MIGRATE, RESTORE-ASKING | there is no cluster mode |
 | REPLICAOF, SLAVEOF, FAILOVER, PSYNC, SYNC, REPLCONF | there is no replication |

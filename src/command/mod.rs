@@ -22,6 +22,9 @@ pub mod docs;
 pub mod error;
 #[cfg(test)]
 mod facts;
+mod geo;
+mod geo_query;
+mod geo_search;
 mod hash;
 mod hash_expire;
 #[cfg(test)]
@@ -95,6 +98,8 @@ pub fn families() -> impl Iterator<Item = &'static Command<Handler>> {
         zset_range::COMMANDS,
         zset_pop::COMMANDS,
         zset_algebra::COMMANDS,
+        geo::COMMANDS,
+        geo_search::COMMANDS,
         hll::COMMANDS,
         sort::COMMANDS,
     ];

@@ -129,6 +129,15 @@ fn streams_are_those_of_redis() {
     }
 }
 
+/// Places that nobody overwrites become many.
+#[test]
+fn places_are_those_of_redis() {
+    const OTHERS: &[&str] = &["zadd", "zrem", "zrange", "dump", "copy", "del"];
+    compare_some(Protocol::Resp3, |name| {
+        name.starts_with("geo") || OTHERS.contains(&name)
+    });
+}
+
 /// Hashes that nobody overwrites become large.
 #[test]
 fn hashes_are_those_of_redis() {

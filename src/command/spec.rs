@@ -49,6 +49,8 @@ bitflags! {
         const NOT_KEY = 1 << 8;
         const INCOMPLETE = 1 << 9;
         const VARIABLE_FLAGS = 1 << 10;
+        /// Ours, not shown: the specification is there for the locks; what is shown of the command does not name the key.
+        const UNSHOWN = 1 << 14;
         /// Ours, not shown: the command changes the value, though it is said to read it.
         const WRITES = 1 << 15;
     }
@@ -483,6 +485,12 @@ impl Spec {
             }
             _ => None,
         }
+    }
+
+    /// The specifications that COMMAND shows.
+    pub fn shown_keys(&self) -> impl Iterator<Item = &'static KeySpec> {
+        let is_shown = |spec: &&KeySpec| !spec.flags.contains(KeyFlags::UNSHOWN);
+        self.keys.iter().filter(is_shown)
     }
 
     /// Tells of each key of a request: its index and what the command does with it.

@@ -7,10 +7,11 @@ use super::scan_options::{ScanOptions, parse_cursor};
 use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
 use crate::base::float::parse_f64;
 use crate::keyspace::{Absent, Notify, Txn};
-use crate::resp::{Args, Protocol, Reply};
+use crate::resp::{Protocol, Reply};
 use crate::value::listpack::Item;
 use crate::value::{StrBuf, ZSet};
 use bitflags::bitflags;
+use smallvec::SmallVec;
 
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
@@ -127,7 +128,7 @@ bitflags! {
 }
 
 impl AddOptions {
-    fn named(word: &[u8]) -> Option<Self> {
+    pub(super) fn named(word: &[u8]) -> Option<Self> {
         let all = [
             (&b"nx"[..], Self::NX),
             (b"xx", Self::XX),
@@ -206,17 +207,22 @@ fn add_with_options(ctx: &mut Ctx<'_>, mut options: AddOptions) -> Result<(), Er
         return Err(Error::Syntax);
     }
     options.check(pairs.len() / 2)?;
-    add(ctx, options, pairs)
+    // Nothing is changed before all scores are known to be scores.
+    let scored = |at| Ok((parse_score(pairs.get(at))?, pairs.get(at + 1)));
+    let pairs: Result<Scored<'_>, Error> = (0..pairs.len()).step_by(2).map(scored).collect();
+    add(ctx, options, &pairs?)
 }
 
-/// Adds score, member pairs, and answers as the options want it.
-fn add(ctx: &mut Ctx<'_>, options: AddOptions, pairs: Args<'_>) -> Result<(), Error> {
+/// Scores and members that a request names.
+pub(super) type Scored<'a> = SmallVec<[(f64, &'a [u8]); 4]>;
+
+/// Adds members with their scores, and answers as the options want it.
+pub(super) fn add(
+    ctx: &mut Ctx<'_>,
+    options: AddOptions,
+    pairs: &[(f64, &[u8])],
+) -> Result<(), Error> {
     let key = ctx.arg(1);
-    // Nothing is changed before all scores are known to be scores.
-    let single = parse_score(pairs.get(0))?;
-    for at in (2..pairs.len()).step_by(2) {
-        parse_score(pairs.get(at))?;
-    }
     let absent = if options.contains(AddOptions::XX) {
         Absent::Leave
     } else {
@@ -224,13 +230,7 @@ fn add(ctx: &mut Ctx<'_>, options: AddOptions, pairs: Args<'_>) -> Result<(), Er
     };
     let outcome = ctx.txn.edit::<ZSet, _>(key, absent, |zset| {
         let (mut added, mut changed, mut last) = (0, 0, None);
-        for at in (0..pairs.len()).step_by(2) {
-            let score = if at == 0 {
-                single
-            } else {
-                parse_score(pairs.get(at))?
-            };
-            let member = pairs.get(at + 1);
+        for &(score, member) in pairs {
             let old = zset.score(member);
             last = options.next_score(old, score)?;
             if let Some(score) = last

@@ -105,6 +105,14 @@ impl Reply for RespWriter<'_> {
         }
     }
 
+    fn decimal(&mut self, digits: &str) {
+        if self.is_resp3() {
+            push_line(self.out, b',', digits.as_bytes());
+        } else {
+            self.bulk(digits.as_bytes());
+        }
+    }
+
     fn big_number(&mut self, digits: &str) {
         if self.is_resp3() {
             push_line(self.out, b'(', digits.as_bytes());

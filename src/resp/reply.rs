@@ -38,6 +38,8 @@ pub trait Reply {
     fn push(&mut self, len: usize);
     /// RESP2: a bulk string.
     fn double(&mut self, value: f64);
+    /// A double in digits that the command chose. RESP2: a bulk string.
+    fn decimal(&mut self, digits: &str);
     /// RESP2: a bulk string.
     fn big_number(&mut self, digits: &str);
     /// RESP2: the integers 0 and 1.

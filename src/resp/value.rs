@@ -16,6 +16,8 @@ pub enum Value {
     Set(Vec<Value>),
     Push(Vec<Value>),
     Double(f64),
+    /// A double in digits of its own.
+    Decimal(String),
     BigNumber(String),
     Boolean(bool),
     Verbatim {
@@ -50,6 +52,7 @@ impl Value {
             Self::Null => return reply.null(),
             Self::NullArray => return reply.null_array(),
             Self::Double(value) => return reply.double(*value),
+            Self::Decimal(digits) => return reply.decimal(digits),
             Self::BigNumber(digits) => return reply.big_number(digits),
             Self::Boolean(value) => return reply.boolean(*value),
             Self::Verbatim { format, bytes } => return reply.verbatim(format, bytes),
@@ -185,6 +188,10 @@ impl Reply for Recorder {
 
     fn double(&mut self, value: f64) {
         self.record(Value::Double(value));
+    }
+
+    fn decimal(&mut self, digits: &str) {
+        self.record(Value::Decimal(digits.to_owned()));
     }
 
     fn big_number(&mut self, digits: &str) {

@@ -148,6 +148,13 @@ impl Reply for ReplyTokens {
         }
     }
 
+    fn decimal(&mut self, digits: &str) {
+        match digits.parse() {
+            Ok(value) if self.is_resp3() => self.tokens.push(Token::Double(value)),
+            _ => self.bulk(digits.as_bytes()),
+        }
+    }
+
     fn big_number(&mut self, digits: &str) {
         let text = self.keep(digits.as_bytes());
         self.tokens.push(if self.is_resp3() {

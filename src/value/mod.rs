@@ -6,6 +6,7 @@
 
 pub mod bits;
 pub mod dense;
+pub mod geo;
 mod hash;
 pub mod hll;
 mod intset;

@@ -162,8 +162,8 @@ fn put_info(reply: &mut dyn Reply, entry: &Entry) {
     for tip in spec.tips {
         reply.bulk(tip.as_bytes());
     }
-    reply.set(spec.keys.len());
-    for keys in spec.keys {
+    reply.set(spec.shown_keys().count());
+    for keys in spec.shown_keys() {
         put_key_spec(reply, keys);
     }
     if entry.subcommands.is_empty() {

@@ -55,7 +55,9 @@ fn keys<'a>(registry: &Registry, request: Args<'a>) -> Result<Vec<FoundKey<'a>>,
     }
     let mut keys = Vec::new();
     spec.visit_keys(&request, |index, found| {
-        keys.push((request.get(index), found.flags));
+        if !found.flags.contains(KeyFlags::UNSHOWN) {
+            keys.push((request.get(index), found.flags));
+        }
     })?;
     Ok(keys)
 }

@@ -4,6 +4,7 @@
 //! is near: times to live are long, or over at once.
 
 mod bitmaps;
+mod geo;
 mod hashes;
 mod hll;
 mod keys;
@@ -88,6 +89,10 @@ pub const READS: &[(Compare, &[&str])] = &[
     (Compare::Exact, &["xinfo", "groups", READ_KEY]),
     (Compare::Unordered, &["hgetall", READ_KEY]),
     (Compare::Unordered, &["smembers", READ_KEY]),
+    (
+        Compare::Exact,
+        &["zrange", READ_KEY, "0", "-1", "withscores"],
+    ),
 ];
 
 /// The key that [`READS`] are about.
@@ -647,6 +652,7 @@ const FAMILIES: &[&[Shape]] = &[
     sets::SHAPES,
     zsets::SHAPES,
     streams::SHAPES,
+    geo::SHAPES,
     hll::SHAPES,
     sort::SHAPES,
 ];
