@@ -218,6 +218,66 @@ fn walks_see_no_half_of_a_script() {
     }
 }
 
+/// What has looked at the keyspace as a whole keeps it as it saw it, also the keys that are not there yet.
+#[test]
+fn nothing_comes_to_a_keyspace_that_a_transaction_has_walked_over() {
+    const WALK_TWICE: &str =
+        "local n = 0 local before = redis.call('DBSIZE') for i = 1, 2e7 do n = n + i end
+        return {before, redis.call('DBSIZE')}";
+    let mut server = Server::start(1, &[]);
+    let (mut slow, mut other) = (server.connect(0), server.connect(0));
+    let eval: [&[u8]; 4] = [b"EVAL", WALK_TWICE.as_bytes(), b"1", b"mine"];
+    assert_eq!(server.run(&mut slow, &eval).0, Flow::Parked);
+    let (flow, early) = server.run(&mut other, &[b"SET", b"new", b"x"]);
+    assert_eq!((flow, early.as_str()), (Flow::Parked, ""));
+    let [counted, _] = finish_all(&mut server, [&mut slow, &mut other]);
+    assert_eq!(counted, "*2\r\n:0\r\n:0\r\n");
+
+    server.reply(&mut slow, "MULTI");
+    server.reply(&mut slow, "DBSIZE");
+    let spin: [&[u8]; 4] = [b"EVAL", SLOW.as_bytes(), b"1", b"new"];
+    server.run(&mut slow, &spin);
+    server.reply(&mut slow, "DBSIZE");
+    assert_eq!(server.run(&mut slow, &[b"EXEC"]).0, Flow::Parked);
+    let (flow, early) = server.run(&mut other, &[b"SET", b"newer", b"x"]);
+    assert_eq!((flow, early.as_str()), (Flow::Parked, ""));
+    let [counted, _] = finish_all(&mut server, [&mut slow, &mut other]);
+    assert_eq!(counted, "*3\r\n:1\r\n$-1\r\n:1\r\n");
+}
+
+/// The watched keys belong to EXEC from the moment in which it finds that nobody has changed them.
+#[test]
+fn nobody_changes_a_watched_key_while_its_exec_runs() {
+    let mut server = Server::start(1, &[]);
+    let (mut slow, mut other) = (server.connect(0), server.connect(0));
+    server.reply(&mut slow, "WATCH watched");
+    let (flow, _) = exec(&mut server, &mut slow, SLOW);
+    assert_eq!(flow, Flow::Parked);
+    assert_eq!(server.reply(&mut other, "GET watched"), "$-1\r\n");
+    let (flow, early) = server.run(&mut other, &[b"SET", b"watched", b"x"]);
+    assert_eq!((flow, early.as_str()), (Flow::Parked, ""));
+    let [reply, set] = finish_all(&mut server, [&mut slow, &mut other]);
+    assert_eq!(reply, "*3\r\n+OK\r\n$4\r\ndone\r\n+OK\r\n");
+    assert_eq!(set, "+OK\r\n");
+}
+
+/// WATCH finds its key in the database that has this number now, which may not last.
+#[test]
+fn a_key_watched_while_databases_change_places_counts_as_changed() {
+    const SWAPS: &str = "redis.call('SWAPDB', 0, 1) local n = 0 for i = 1, 2e7 do n = n + i end error('on purpose')";
+    let mut server = Server::start(1, &[]);
+    let (mut slow, mut watcher, mut other) =
+        (server.connect(0), server.connect(0), server.connect(0));
+    let eval: [&[u8]; 3] = [b"EVAL", SWAPS.as_bytes(), b"0"];
+    assert_eq!(server.run(&mut slow, &eval).0, Flow::Parked);
+    server.reply(&mut watcher, "WATCH key");
+    finish(&mut server, &mut slow);
+    server.reply(&mut other, "SET key changed");
+    server.reply(&mut watcher, "MULTI");
+    server.reply(&mut watcher, "GET key");
+    assert_eq!(server.reply(&mut watcher, "EXEC"), "*-1\r\n");
+}
+
 #[test]
 fn a_transaction_sees_its_own_keys_when_it_walks() {
     let mut server = Server::start(1, &[]);

@@ -11,7 +11,7 @@ use super::work::Kind;
 use super::worker::{Flow, Worker};
 use crate::base::number::parse_i64;
 use crate::command::{Command, Error, Flags, Group, KeyFlags, KeySpec, Spec};
-use crate::locks::Footprint;
+use crate::locks::{Footprint, Mode};
 use crate::resp::{Args, OwnedArgs, Reply, RespWriter};
 use std::sync::atomic::Ordering;
 
@@ -169,7 +169,7 @@ impl Worker {
         }
         let commands = multi.commands;
         let token = self.works.reserve();
-        let admitted = match self.exec_footprint(client.db, &commands) {
+        let admitted = match self.exec_footprint(client, &commands) {
             Some(footprint) => self.keeper.admit(footprint, token),
             None => self.keeper.admit_alone(token),
         };
@@ -179,14 +179,20 @@ impl Worker {
         }
     }
 
-    /// The keys of all commands; `None`: they need the keyspace for themselves.
-    pub(super) fn exec_footprint(&self, mut db: usize, commands: &[Queued]) -> Option<Footprint> {
-        let mut all = Footprint::default();
+    /// The keys of all commands, and the watched ones, which nobody may change once they are found unchanged. `None`: the
+    /// commands need the keyspace for themselves, also because they walk over it: what is not there yet has no lock.
+    pub(super) fn exec_footprint(&self, client: &Client, commands: &[Queued]) -> Option<Footprint> {
+        let mut db = client.db;
+        let watched = client.watching.iter();
+        let mut all: Footprint = watched
+            .map(|fingerprint| (*fingerprint, Mode::Shared))
+            .collect();
         for Queued { entry, args } in commands {
             let args = args.as_args();
             let undeclared =
                 matches!(entry.run, Run::Script(_)) && !script_run::declares_keys(&args);
-            if entry.spec.needs_gate(&args) || undeclared {
+            let walks = entry.spec.flags.contains(Flags::KEYSPACE);
+            if entry.spec.needs_gate(&args) || undeclared || walks {
                 return None;
             }
             if entry.spec.name == "select"

@@ -52,7 +52,7 @@ impl Host for ScriptHost<'_> {
                 {
                     self.note_reads(tracker, entry, &args);
                 }
-                return self.run(handler, args, reply);
+                self.run(handler, args, reply);
             }
             Run::Engine(handler) => self.engine_command(handler, args, reply),
             Run::Script(_) | Run::Exec | Run::Container => reply.error(&NOT_ALLOWED.line()),
@@ -97,9 +97,6 @@ impl Host for ScriptHost<'_> {
 /// How long a script may keep its shard from others where Lua cannot suspend it.
 const PINNED_MAX: Duration = Duration::from_secs(1);
 
-/// After so many walks in vain over the keyspace a script gets it for itself.
-const WALKS_MAX: usize = 8;
-
 const NOT_ALLOWED: Error = Error::text("ERR This Redis command is not allowed from script");
 
 /// Scripts get their own words for requests that cannot be run.
@@ -140,32 +137,15 @@ impl ScriptHost<'_> {
         None
     }
 
-    /// Runs a command whose keys are admitted. One that has walked over keys which another's transaction has locked is run
-    /// again when the script shares their locks.
-    fn run(&mut self, handler: Handler, args: Args<'_>, reply: &mut ReplyTokens) -> Called {
-        for _ in 0..WALKS_MAX {
-            let db = self.worker.shared.keyspace.physical(self.frame.db);
-            if let Err(error) = self.worker.call(handler, db, args, reply) {
-                reply.clear();
-                reply.error(&error.line());
-            }
-            if self.worker.buffers.met.is_empty() {
-                return Called::Done;
-            }
-            let met = self.worker.take_met(&self.frame.grants);
-            if met.is_empty() {
-                return Called::Done;
-            }
+    /// Runs a command whose keys are admitted.
+    fn run(&mut self, handler: Handler, args: Args<'_>, reply: &mut ReplyTokens) {
+        let db = self.worker.shared.keyspace.physical(self.frame.db);
+        if let Err(error) = self.worker.call(handler, db, args, reply) {
             reply.clear();
-            for (fingerprint, mode) in met.iter() {
-                match self.extend(fingerprint, mode) {
-                    Called::Done => {}
-                    other => return other,
-                }
-            }
+            reply.error(&error.line());
         }
-        self.frame.wants_all = true;
-        Called::Restart
+        let met = self.worker.take_met(&self.frame.grants);
+        debug_assert!(met.is_empty(), "who walks has the keyspace");
     }
 
     /// Sees to it that the script holds what the command touches.
@@ -184,7 +164,8 @@ impl ScriptHost<'_> {
         if let Some(at) = untold {
             self.check_undeclared(args.get(at))?;
         }
-        if untold.is_some() || flags.contains(Flags::GATE) {
+        // Who walks over the keyspace keeps others from adding to it: what is not there yet has no lock of its own.
+        if untold.is_some() || flags.intersects(Flags::GATE | Flags::KEYSPACE) {
             self.frame.wants_all = true;
             return Ok(Called::Restart);
         }

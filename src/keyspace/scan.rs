@@ -4,6 +4,9 @@
 //! there from start to end is returned whatever the tables do in between, as SCAN promises
 //! (<https://redis.io/docs/latest/commands/scan/>).
 //!
+//! KEYS and DBSIZE hold all stripes at once, so that what they see is one moment, also beside commands that take no lock.
+//! SCAN promises no more than that sentence, and holds one stripe at a time.
+//!
 //! A walk notes which keys are locked exclusively in the stripes that it sees, also keys that are not there: a running
 //! transaction may have removed them. If one of them is another's, the result is worth nothing; the layer above waits
 //! for these keys and has the command run again.
@@ -102,7 +105,7 @@ impl Keyspace {
         }
     }
 
-    /// Tells of every key that passes.
+    /// Tells of every key that passes, as they are at one moment.
     pub fn keys(
         &self,
         db: u8,
@@ -111,14 +114,13 @@ impl Keyspace {
         met: &mut Vec<u64>,
         mut visit: impl FnMut(&[u8]),
     ) {
-        for index in 0..Self::stripes() {
-            let stripe = self.lock_stripe(index);
-            self.note_locked(index, &stripe, met);
-            let entries = stripe.table(db).into_iter().flat_map(|t| t.entries.iter());
-            entries
-                .filter(|e| filter.lets_through(e, now_ms))
-                .for_each(|e| visit(&e.key));
-        }
+        let stripes = self.lock_all_stripes();
+        self.note_all_locked(&stripes, met);
+        let tables = stripes.iter().filter_map(|stripe| stripe.table(db));
+        let entries = tables.flat_map(|table| table.entries.iter());
+        entries
+            .filter(|e| filter.lets_through(e, now_ms))
+            .for_each(|e| visit(&e.key));
     }
 
     /// Shows every entry that has not expired, until `visit` says false; returns whether it never did. For a keyspace that no
@@ -178,4 +180,45 @@ impl Keyspace {
 /// A key's place in the order of a scan.
 fn position(stripe: usize, hash: TableHash) -> u64 {
     (stripe as u64) << POSITION_BITS | u64::from(hash.number())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyspace::{Expiry, TxnBuffers};
+    use crate::value::{Str, Value};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    fn put(keyspace: &Keyspace, mirror: &Keyspace, name: &str) {
+        let mut buffers = TxnBuffers::default();
+        let mut txn = Txn::new(keyspace, &mut buffers, 0, 0);
+        txn.put(name.as_bytes(), Value::Str(Str::new(b"x")), Expiry::Never);
+        txn.commit_to_mirror(mirror);
+    }
+
+    /// Keys come one after the other; what a walk sees of them is a beginning, without gaps.
+    #[test]
+    fn a_walk_sees_one_moment() {
+        const KEYS: usize = 1_500;
+        let (keyspace, over) = (Keyspace::new(1), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mirror = Keyspace::new(1);
+                (0..KEYS).for_each(|n| put(&keyspace, &mirror, &format!("{n}")));
+                over.store(true, Ordering::Relaxed);
+            });
+            while !over.load(Ordering::Relaxed) {
+                let (mut seen, mut met) = (Vec::new(), Vec::new());
+                keyspace.keys(0, 0, ScanFilter::default(), &mut met, |key| {
+                    let text = std::str::from_utf8(key).expect("a number");
+                    seen.push(text.parse::<usize>().expect("a number"));
+                });
+                seen.sort_unstable();
+                let last = seen.last().map_or(0, |last| last + 1);
+                assert_eq!(seen.len(), last, "a key without one that came before it");
+                let counted = keyspace.count(0, &mut met);
+                assert!(counted >= last, "{counted} after {last}");
+            }
+        });
+    }
 }

@@ -225,6 +225,11 @@ impl Keyspace {
         self.stripes[index].lock()
     }
 
+    /// All stripes in their order, so that what is seen of them is one moment. A transaction holds one and waits for none.
+    pub(super) fn lock_all_stripes(&self) -> Vec<MutexGuard<'_, Stripe>> {
+        self.stripes.iter().map(|stripe| stripe.lock()).collect()
+    }
+
     /// One more key lock is held in the stripe of `fingerprint`.
     pub fn raise(&self, fingerprint: u64) {
         self.lock_stripe(Self::stripe_of(fingerprint)).locks += 1;
@@ -256,15 +261,21 @@ impl Keyspace {
         }
     }
 
+    /// The same for the whole keyspace.
+    pub(super) fn note_all_locked(&self, stripes: &[MutexGuard<'_, Stripe>], met: &mut Vec<u64>) {
+        if stripes.iter().any(|stripe| stripe.locks > 0)
+            && let Some(LockView(visit_all)) = self.locked.get()
+        {
+            visit_all(&mut |fingerprint| met.push(fingerprint));
+        }
+    }
+
     /// How many keys a physical database has, as far as nothing is in `met` afterwards that belongs to others.
     pub fn count(&self, db: u8, met: &mut Vec<u64>) -> usize {
-        let mut keys = 0;
-        for index in 0..STRIPES {
-            let stripe = self.lock_stripe(index);
-            self.note_locked(index, &stripe, met);
-            keys += stripe.table(db).map_or(0, |table| table.entries.len());
-        }
-        keys
+        let stripes = self.lock_all_stripes();
+        self.note_all_locked(&stripes, met);
+        let tables = stripes.iter().filter_map(|stripe| stripe.table(db));
+        tables.map(|table| table.entries.len()).sum()
     }
 
     /// The sizes of a physical database, with what transactions have not committed yet.

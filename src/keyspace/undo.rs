@@ -106,7 +106,12 @@ impl Undo {
                     *stripe.table_mut(db, keyspace.databases()) = table;
                 }
             }
-            Undo::Swapped { a, b } => txn.keyspace().swap_physical(a, b),
+            Undo::Swapped { a, b } => {
+                let keyspace = txn.keyspace();
+                keyspace.swap_physical(a, b);
+                // Who has begun to watch in the meantime watches the wrong database.
+                keyspace.watched.mark_all();
+            }
         }
     }
 
