@@ -8,6 +8,7 @@ mod server {
     mod full_disk;
     mod harness;
     mod hashes;
+    mod isolation;
     mod listeners;
     mod oracle;
     mod protocol;

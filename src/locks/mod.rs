@@ -49,6 +49,7 @@ mod gate;
 mod host;
 mod manager;
 mod request;
+mod sabotage;
 mod state;
 mod sync;
 

@@ -6,6 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use dashmap::{DashMap, Entry};
 
 use super::footprint::Fingerprint;
+use super::sabotage;
 use super::state::LockState;
 
 pub(super) use parking_lot::Mutex;
@@ -33,7 +34,7 @@ impl Table {
         fingerprint: Fingerprint,
         change: impl FnOnce(&mut LockState) -> R,
     ) -> R {
-        match self.locks.entry(fingerprint) {
+        match self.locks.entry(sabotage::place(fingerprint)) {
             Entry::Occupied(mut entry) => {
                 let result = change(entry.get_mut());
                 if entry.get().is_idle() {
@@ -58,7 +59,8 @@ impl Table {
         fingerprint: Fingerprint,
         look: impl FnOnce(&LockState) -> R,
     ) -> Option<R> {
-        self.locks.view(&fingerprint, |_, state| look(state))
+        let place = sabotage::place(fingerprint);
+        self.locks.view(&place, |_, state| look(state))
     }
 
     /// Looks at the locks one after the other, while `look` says to go on.

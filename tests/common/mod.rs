@@ -8,6 +8,7 @@
 
 pub mod conversations;
 pub mod generator;
+pub mod isolation;
 pub mod redis;
 pub mod resp;
 pub mod rng;

@@ -74,6 +74,11 @@ impl Client {
             .expect("the server reads");
     }
 
+    /// Sends to a server that may end at any moment.
+    pub fn try_send<A: AsRef<[u8]>>(&mut self, args: &[A]) -> std::io::Result<()> {
+        self.stream.write_all(&encode(args))
+    }
+
     pub fn receive(&mut self) -> Answer {
         let answer = self.try_receive().expect("the server answers");
         answer.expect("the server closed the connection")

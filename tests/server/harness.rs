@@ -16,19 +16,29 @@ pub struct Server {
     child: Child,
     dir: TempDir,
     options: Vec<String>,
+    environment: &'static [(&'static str, &'static str)],
     pub port: u16,
 }
 
 impl Server {
     /// Starts with these options besides those that every test needs.
     pub fn start(options: &[&str]) -> Self {
+        Self::start_in(&[], options)
+    }
+
+    /// Starts with these variables in its environment.
+    pub fn start_in(
+        environment: &'static [(&'static str, &'static str)],
+        options: &[&str],
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let options: Vec<String> = options.iter().map(ToString::to_string).collect();
-        let (child, port) = spawn(dir.path(), &options);
+        let (child, port) = spawn(dir.path(), &options, environment);
         Self {
             child,
             dir,
             options,
+            environment,
             port,
         }
     }
@@ -66,7 +76,7 @@ impl Server {
 
     /// Starts once more on the same directory, after [`Self::kill9`] or [`Self::terminate`].
     pub fn restart(&mut self) {
-        (self.child, self.port) = spawn(self.dir.path(), &self.options);
+        (self.child, self.port) = spawn(self.dir.path(), &self.options, self.environment);
     }
 }
 
@@ -153,7 +163,7 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-fn spawn(dir: &Path, options: &[String]) -> (Child, u16) {
+fn spawn(dir: &Path, options: &[String], environment: &[(&str, &str)]) -> (Child, u16) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_aikv"))
         .args([
             "--port",
@@ -166,6 +176,7 @@ fn spawn(dir: &Path, options: &[String]) -> (Child, u16) {
         ])
         .arg(dir)
         .args(options)
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
