@@ -27,6 +27,9 @@ mod exec;
 mod exec_tests;
 #[cfg(test)]
 mod fault_tests;
+#[cfg(test)]
+mod function_tests;
+mod functions;
 mod message;
 mod multi;
 mod open;
@@ -42,6 +45,7 @@ mod script_host;
 mod script_in_exec;
 mod script_run;
 mod shared;
+mod stored_functions;
 mod stored_scripts;
 #[cfg(test)]
 mod testing;

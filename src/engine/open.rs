@@ -6,13 +6,13 @@ use super::message::Message;
 use super::registry::Registry;
 use super::running::Running;
 use super::shared::{Host, Pause, Shared};
-use super::stored_scripts;
+use super::{stored_functions, stored_scripts};
 use crate::base::{clock, mailbox::Mailbox};
 use crate::config::{Config, Durability, Opt, Settings};
 use crate::keyspace::{DATABASES_MAX, Keyspace, Loader};
 use crate::locks::{Gate, KeyLockManager};
 use crate::observe::{Observer, log::LogControl};
-use crate::script::{ScriptCache, Watchdog};
+use crate::script::{Libraries, ScriptCache, Watchdog};
 use crate::value::Limits;
 use aidb::{DB, Options, Recovery};
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Loaded {
     pub keyspace: &'static Keyspace,
     pub scripts: ScriptCache,
+    pub libraries: Libraries,
     pub journal: DB,
 }
 
@@ -34,10 +35,11 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded, String> {
     }
     let keyspace: &'static Keyspace = Box::leak(Box::new(Keyspace::new(databases)));
     let scripts = ScriptCache::default();
-    let journal = recover(settings, keyspace, &scripts)?;
+    let (journal, libraries) = recover(settings, keyspace, &scripts)?;
     Ok(Loaded {
         keyspace,
         scripts,
+        libraries,
         journal,
     })
 }
@@ -48,6 +50,7 @@ pub fn open(config: Config, shards: usize, port: u16) -> Result<&'static Shared,
     let Loaded {
         keyspace,
         scripts,
+        libraries,
         journal,
     } = load(settings)?;
     let mailboxes: std::io::Result<Box<[_]>> =
@@ -72,6 +75,7 @@ pub fn open(config: Config, shards: usize, port: u16) -> Result<&'static Shared,
         registry,
         observer,
         scripts,
+        libraries,
         watchdog,
         clients: Clients::default(),
         running: Running::default(),
@@ -132,7 +136,7 @@ fn recover(
     settings: &Settings,
     keyspace: &'static Keyspace,
     scripts: &ScriptCache,
-) -> Result<DB, String> {
+) -> Result<(DB, Libraries), String> {
     let dir = settings.text(Opt::Dir);
     std::fs::create_dir_all(&*dir).map_err(|error| format!("cannot create {dir}: {error}"))?;
     let options = Options {
@@ -144,7 +148,11 @@ fn recover(
     };
     let start = Instant::now();
     let mut loader = Loader::new(keyspace, value_limits(settings));
+    let mut functions = stored_functions::Loaded::default();
     let mut replay = |op: aidb::Op<'_>| {
+        if functions.apply(op) {
+            return Ok(());
+        }
         if stored_scripts::replay(scripts, op)? {
             return Ok(());
         }
@@ -155,8 +163,9 @@ fn recover(
     loader
         .finish(clock::unix_ms())
         .map_err(|error| error.to_string())?;
+    let libraries = Libraries::from(functions.finish()?);
     report(&recovery, start.elapsed());
-    Ok(journal)
+    Ok((journal, libraries))
 }
 
 fn report(recovery: &Recovery, took: Duration) {

@@ -11,10 +11,30 @@ pub struct RunningScript {
     pub id: u64,
     pub shard: u32,
     pub client: u64,
-    pub sha: String,
+    pub callee: RunningCallee,
     pub started_us: u64,
     /// Raised by SCRIPT KILL; seen at the next slice.
     pub killed: AtomicBool,
+}
+
+/// What is run.
+#[derive(Debug)]
+pub struct RunningCallee {
+    /// The SHA1 of a script, the name of a function.
+    pub name: String,
+    pub is_function: bool,
+    /// The client's request, shortened.
+    pub command: Vec<Vec<u8>>,
+}
+
+/// How an attempt to kill ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kill {
+    Done,
+    /// Nothing is running.
+    Nothing,
+    /// Nothing of this kind is running, but something of the other.
+    OtherKind,
 }
 
 /// The running scripts of all shards. Short scripts never come here.
@@ -26,6 +46,8 @@ pub struct Running {
     /// Slow scripts that hold the whole keyspace.
     busy_alone: AtomicUsize,
     busy_count: AtomicUsize,
+    /// How many of these are functions.
+    busy_functions: AtomicUsize,
     next_id: AtomicUsize,
 }
 
@@ -34,7 +56,7 @@ impl Running {
         &self,
         shard: u32,
         client: u64,
-        sha: String,
+        callee: RunningCallee,
         started_us: u64,
     ) -> Arc<RunningScript> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed) as u64;
@@ -43,7 +65,7 @@ impl Running {
             id,
             shard,
             client,
-            sha,
+            callee,
             started_us,
             killed,
         });
@@ -61,19 +83,35 @@ impl Running {
         all
     }
 
-    /// SCRIPT KILL: ends the scripts past the busy threshold, or else the one that has run longest. Returns how many.
-    pub fn kill(&self, now_us: u64, busy_us: u64) -> usize {
-        let all = self.all();
+    /// SCRIPT KILL and FUNCTION KILL: of scripts, or of functions, ends those past the busy threshold, or else the one that
+    /// has run longest.
+    pub fn kill(&self, functions: bool, now_us: u64, busy_us: u64) -> Kill {
+        let mut all = self.all();
+        let others = all.len();
+        all.retain(|script| script.callee.is_function == functions);
+        if all.is_empty() {
+            return if others > 0 {
+                Kill::OtherKind
+            } else {
+                Kill::Nothing
+            };
+        }
         let is_busy = |s: &&Arc<RunningScript>| busy_us > 0 && now_us - s.started_us >= busy_us;
         let busy = all.iter().filter(is_busy).count().max(1);
-        let chosen = all.iter().take(busy);
-        chosen
-            .map(|script| script.killed.store(true, Ordering::Release))
-            .count()
+        for script in all.iter().take(busy) {
+            script.killed.store(true, Ordering::Release);
+        }
+        Kill::Done
+    }
+
+    /// The function that has run longest.
+    pub fn oldest_function(&self) -> Option<Arc<RunningScript>> {
+        let mut all = self.all().into_iter();
+        all.find(|script| script.callee.is_function)
     }
 
     /// Marks what a slow script holds; `None` for the whole keyspace.
-    pub fn mark_busy(&self, held: Option<&[u64]>) {
+    pub fn mark_busy(&self, held: Option<&[u64]>, is_function: bool) {
         match held {
             None => {
                 self.busy_alone.fetch_add(1, Ordering::SeqCst);
@@ -85,11 +123,15 @@ impl Running {
                 }
             }
         }
+        self.busy_functions
+            .fetch_add(usize::from(is_function), Ordering::SeqCst);
         self.busy_count.fetch_add(1, Ordering::SeqCst);
     }
 
-    pub fn unmark_busy(&self, held: Option<&[u64]>) {
+    pub fn unmark_busy(&self, held: Option<&[u64]>, is_function: bool) {
         self.busy_count.fetch_sub(1, Ordering::SeqCst);
+        self.busy_functions
+            .fetch_sub(usize::from(is_function), Ordering::SeqCst);
         let Some(fingerprints) = held else {
             self.busy_alone.fetch_sub(1, Ordering::SeqCst);
             return;
@@ -103,6 +145,12 @@ impl Running {
                 }
             }
         }
+    }
+
+    /// Whether all that is busy are functions.
+    pub fn only_functions_are_busy(&self) -> bool {
+        let functions = self.busy_functions.load(Ordering::SeqCst);
+        functions > 0 && functions >= self.busy_count.load(Ordering::SeqCst)
     }
 
     pub fn any_busy(&self) -> bool {

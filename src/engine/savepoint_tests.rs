@@ -113,7 +113,7 @@ fn a_rerun_has_savepoints_of_its_own() {
     ];
     assert_eq!(server.run(&mut first, &request).0, Flow::Parked);
     assert_eq!(server.shared.observer.totals().script_reruns, 1);
-    server.shared.running.kill(u64::MAX, 1);
+    server.shared.running.kill(false, u64::MAX, 1);
     let mut replies = Vec::new();
     for _ in 0..100 {
         let worker = &mut server.workers[0];
@@ -186,7 +186,7 @@ fn scripts_that_read_share_their_keys() {
     let writes = "return redis.call('SET', KEYS[1], 'new')";
     let request: [&[u8]; 4] = [b"EVAL", writes.as_bytes(), b"1", b"key"];
     assert_eq!(server.run(&mut writer, &request).0, Flow::Parked);
-    server.shared.running.kill(u64::MAX, 1);
+    server.shared.running.kill(false, u64::MAX, 1);
     server.run_to_end(&mut slow, &[b"PING"]);
     for token in server.workers[0].take_runnable() {
         let mut out = Vec::new();

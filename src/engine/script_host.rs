@@ -19,6 +19,8 @@ use std::time::Duration;
 pub struct ScriptHost<'a> {
     pub worker: &'a mut Worker,
     pub frame: &'a mut Frame,
+    /// The client's request.
+    pub request: Args<'a>,
     /// The script's KEYS.
     pub declared: &'a [&'a [u8]],
 }
@@ -90,7 +92,7 @@ impl Host for ScriptHost<'_> {
             );
             return Some(AbortReason::Host(line));
         }
-        self.worker.overstayed(self.frame)
+        self.worker.overstayed(self.frame, self.request)
     }
 }
 
@@ -130,7 +132,7 @@ impl ScriptHost<'_> {
                 "ERR Write commands are not allowed from read-only scripts.",
             ));
         }
-        let may_grow = self.frame.script.header.has(ScriptFlags::ALLOW_OOM);
+        let may_grow = self.frame.callee.has(ScriptFlags::ALLOW_OOM);
         if self.worker.over_memory && entry.spec.flags.contains(Flags::DENYOOM) && !may_grow {
             return Some(OUT_OF_MEMORY);
         }

@@ -39,9 +39,8 @@ impl Worker {
         base: usize,
         out: &mut Vec<u8>,
     ) -> Option<ScriptInExec> {
-        let frame = parts(args).and_then(|parts| self.frame(invocation, client, &parts, 0));
-        let mut frame = match frame {
-            Ok(frame) => frame,
+        let mut frame = match self.frame(invocation, client, args, 0) {
+            Ok((_, frame)) => frame,
             Err(error) => {
                 let mark = out.len();
                 self.answer_error(client, out, mark, &error);
@@ -85,7 +84,7 @@ impl Worker {
             Ok(Step::WaitForLock | Step::Restart) => return InExec::NeedsGate,
             Ok(Step::Preempted) => {
                 self.keeper.keep(&mut frame.grants);
-                match self.overstayed(frame) {
+                match self.overstayed(frame, *args) {
                     None => return InExec::Suspended,
                     Some(reason) => abort_error(&reason, run),
                 }

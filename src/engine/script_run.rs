@@ -12,8 +12,9 @@
 use super::Message;
 use super::admission::{Grants, Wait};
 use super::client::Client;
+use super::dispatch::OUT_OF_MEMORY;
 use super::registry::Entry;
-use super::running::RunningScript;
+use super::running::{RunningCallee, RunningScript};
 use super::savepoints::Savepoints;
 use super::script_host::ScriptHost;
 use super::shared::Shared;
@@ -26,10 +27,11 @@ use crate::command::{Command, Error, Flags, Group, KeyFlags, KeySpec, Spec};
 use crate::config::{self, Opt};
 use crate::keyspace::TxnBuffers;
 use crate::locks::{Footprint, Mode};
+use crate::observe::shortened;
 use crate::resp::{Args, OwnedArgs, RespWriter};
 use crate::script::{
-    AbortReason, Dialect, LogLevel, NOT_APPLIED, PoolOptions, RedisVersion, Script, ScriptError,
-    ScriptFlags, ScriptRun, Sha, Step, VmPool,
+    AbortReason, Callee, Dialect, LogLevel, NOT_APPLIED, PoolOptions, RedisVersion, Script,
+    ScriptError, ScriptFlags, ScriptRun, Sha, Step, VmPool,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -41,7 +43,7 @@ const RERUNS_MAX: u32 = 8;
 /// Lines that one script may log; more are dropped.
 const LOG_LINES_MAX: usize = 1000;
 
-const TOO_MANY_SCRIPTS: Error =
+pub(super) const TOO_MANY_SCRIPTS: Error =
     Error::text("BUSY too many scripts are unfinished on this shard (script-pool-size)");
 
 /// What `redis.REDIS_VERSION` and `redis.REDIS_VERSION_NUM` say.
@@ -50,11 +52,19 @@ const VERSION: RedisVersion = RedisVersion {
     number: 0x0007_0204,
 };
 
-/// How a script was called.
+/// How a script or a function was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invocation {
-    by_sha: bool,
+    by: By,
     read_only: bool,
+}
+
+/// What the first argument is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Body,
+    Sha,
+    Function,
 }
 
 impl Invocation {
@@ -69,6 +79,7 @@ const EVAL_FLAGS: Flags = Flags::NOSCRIPT
     .union(Flags::MAY_REPLICATE)
     .union(Flags::NO_MANDATORY_KEYS)
     .union(Flags::MOVABLE_KEYS);
+const FCALL_FLAGS: Flags = EVAL_FLAGS.difference(Flags::MAY_REPLICATE);
 const EVAL_RO_FLAGS: Flags = Flags::NOSCRIPT
     .union(Flags::READONLY)
     .union(Flags::STALE)
@@ -82,49 +93,62 @@ const DEPENDS: &str = "Depends on the script that is executed.";
 const fn eval(
     name: &'static str,
     read_only: bool,
-    by_sha: bool,
+    by: By,
     since: &'static str,
     summary: &'static str,
 ) -> Command<Invocation> {
-    let flags = if read_only { EVAL_RO_FLAGS } else { EVAL_FLAGS };
-    let spec = Spec::new(name, -3, Group::Scripting, flags).docs(since, DEPENDS, summary);
-    let spec = if read_only {
-        spec.keys(KEYS_READ)
+    let (flags, keys) = if read_only {
+        (EVAL_RO_FLAGS, KEYS_READ)
     } else {
-        spec.keys(KEYS_USED)
+        (EVAL_FLAGS, KEYS_USED)
     };
-    Command::new(spec, Invocation { by_sha, read_only })
+    let spec = Spec::new(name, -3, Group::Scripting, flags).docs(since, DEPENDS, summary);
+    Command::new(spec.keys(keys), Invocation { by, read_only })
+}
+
+const fn fcall(name: &'static str, read_only: bool, summary: &'static str) -> Command<Invocation> {
+    let (flags, keys) = if read_only {
+        (EVAL_RO_FLAGS, KEYS_READ)
+    } else {
+        (FCALL_FLAGS, KEYS_USED)
+    };
+    let depends = "Depends on the function that is executed.";
+    let spec = Spec::new(name, -3, Group::Scripting, flags).docs("7.0.0", depends, summary);
+    let by = By::Function;
+    Command::new(spec.keys(keys), Invocation { by, read_only })
 }
 
 pub static COMMANDS: &[Command<Invocation>] = &[
     eval(
         "eval",
         false,
-        false,
+        By::Body,
         "2.6.0",
         "Executes a server-side Lua script.",
     ),
     eval(
         "evalsha",
         false,
-        true,
+        By::Sha,
         "2.6.0",
         "Executes a server-side Lua script by SHA1 digest.",
     ),
     eval(
         "eval_ro",
         true,
-        false,
+        By::Body,
         "7.0.0",
         "Executes a read-only server-side Lua script.",
     ),
     eval(
         "evalsha_ro",
         true,
-        true,
+        By::Sha,
         "7.0.0",
         "Executes a read-only server-side Lua script by SHA1 digest.",
     ),
+    fcall("fcall", false, "Invoke a function"),
+    fcall("fcall_ro", true, "Invoke a read-only function"),
 ];
 
 /// What a shard needs to run scripts.
@@ -152,7 +176,7 @@ impl ScriptState {
 
 /// A script's transaction without its Lua side.
 pub struct Frame {
-    pub script: Arc<Script>,
+    pub callee: Callee,
     pub token: Token,
     pub client: u64,
     /// The logical database that the script is in.
@@ -229,7 +253,7 @@ enum Stand {
 
 /// A script's arguments, taken apart.
 pub struct Parts<'a> {
-    body: &'a [u8],
+    args: Args<'a>,
     keys: SmallVec<[&'a [u8]; 8]>,
     argv: SmallVec<[&'a [u8]; 8]>,
 }
@@ -249,7 +273,7 @@ pub(super) fn parts<'a>(args: &Args<'a>) -> Result<Parts<'a>, Error> {
     let count =
         usize::try_from(count).map_err(|_| Error::text("ERR Number of keys can't be negative"))?;
     Ok(Parts {
-        body: args.get(1),
+        args: *args,
         keys: (3..3 + count).map(|index| args.get(index)).collect(),
         argv: (3 + count..args.len())
             .map(|index| args.get(index))
@@ -269,11 +293,7 @@ impl Worker {
     ) -> Flow {
         let mark = out.len();
         let token = self.works.reserve();
-        let frame = parts(&args).and_then(|parts| {
-            let frame = self.frame(invocation, client, &parts, token)?;
-            Ok((parts, frame))
-        });
-        let (parts, mut frame) = match frame {
+        let (parts, mut frame) = match self.frame(invocation, client, &args, token) {
             Ok(frame) => frame,
             Err(error) => {
                 self.answer_error(client, out, mark, &error);
@@ -376,30 +396,47 @@ impl Worker {
         self.end_frame(&mut work.frame);
     }
 
-    pub(super) fn frame(
+    /// Takes a request apart, and readies the transaction of what it calls.
+    pub(super) fn frame<'a>(
         &mut self,
         invocation: Invocation,
         client: &Client,
-        parts: &Parts<'_>,
+        args: &Args<'a>,
         token: Token,
-    ) -> Result<Frame, Error> {
-        let script = if invocation.by_sha {
-            let found = Sha::from_hex(parts.body).and_then(|sha| self.shared.scripts.get(&sha));
-            found.ok_or(Error::text("NOSCRIPT No matching script. Please use EVAL."))?
+    ) -> Result<(Parts<'a>, Frame), Error> {
+        let (parts, callee) = if invocation.by == By::Function {
+            let found = self.shared.libraries.callee(args.get(1));
+            let callee = found.ok_or(Error::text("ERR Function not found"))?;
+            let bad_number = |error| match error {
+                Error::NotInteger => Error::text("ERR Bad number of keys provided"),
+                other => other,
+            };
+            (parts(args).map_err(bad_number)?, callee)
         } else {
-            self.shared
-                .scripts
-                .for_eval(parts.body)
-                .map_err(|line| Error::Other(line.into()))?
+            let parts = parts(args)?;
+            (parts, self.find_script(invocation.by, args.get(1))?)
         };
+        if let Some(flags) = callee.flags() {
+            if self.over_memory
+                && !flags.intersects(ScriptFlags::ALLOW_OOM | ScriptFlags::NO_WRITES)
+            {
+                return Err(OUT_OF_MEMORY);
+            }
+            if invocation.read_only && !flags.contains(ScriptFlags::NO_WRITES) {
+                return Err(Error::text(
+                    "ERR Can not execute a script with write flag using *_ro command.",
+                ));
+            }
+        }
+        let declares_keys = !parts.keys.is_empty();
         let seed = self.rng.u64(..);
-        Ok(Frame {
-            read_only: invocation.read_only || script.header.has(ScriptFlags::NO_WRITES),
-            script,
+        let frame = Frame {
+            read_only: invocation.read_only || callee.has(ScriptFlags::NO_WRITES),
+            callee,
             token,
             client: client.id(),
             db: client.db,
-            declares_keys: !parts.keys.is_empty(),
+            declares_keys,
             in_exec: false,
             wants_all: false,
             extra: Footprint::default(),
@@ -421,7 +458,21 @@ impl Worker {
             running: None,
             pinned_since_us: None,
             busy: None,
-        })
+        };
+        Ok((parts, frame))
+    }
+
+    /// The script of EVAL or EVALSHA.
+    fn find_script(&self, by: By, named: &[u8]) -> Result<Callee, Error> {
+        let scripts = &self.shared.scripts;
+        let script = if by == By::Sha {
+            let found = Sha::from_hex(named).and_then(|sha| scripts.get(&sha));
+            found.ok_or(Error::text("NOSCRIPT No matching script. Please use EVAL."))?
+        } else {
+            let script = scripts.for_eval(named);
+            script.map_err(|line| Error::Other(line.into()))?
+        };
+        Ok(script.into())
     }
 
     /// Lets a script run until it ends, waits or has used up its slice. The transaction is in the worker's buffers.
@@ -467,7 +518,7 @@ impl Worker {
                 }
                 Ok(Step::Preempted) => {
                     self.keeper.keep(&mut frame.grants);
-                    match self.overstayed(frame) {
+                    match self.overstayed(frame, parts.args) {
                         None => return Stand::Runnable,
                         Some(reason) => abort_error(&reason, run),
                     }
@@ -550,16 +601,12 @@ impl Worker {
         let run = if let Some(run) = run {
             run
         } else {
-            let dialect = frame
-                .script
-                .header
-                .dialect
-                .unwrap_or_else(|| self.dialect());
+            let dialect = frame.callee.dialect().unwrap_or_else(|| self.dialect());
             let Some(vm) = self.scripts.pool.take(dialect) else {
                 return Err(TOO_MANY_SCRIPTS);
             };
             let Parts { keys, argv, .. } = parts;
-            let started = ScriptRun::start(vm, frame.script.clone(), keys, argv, frame.seed);
+            let started = ScriptRun::start(vm, frame.callee.clone(), keys, argv, frame.seed);
             run.insert(started.map_err(|error| script_error(&error))?)
         };
         let now_us = self.set_clock(frame.now_us);
@@ -570,6 +617,7 @@ impl Worker {
             &mut ScriptHost {
                 worker: self,
                 frame,
+                request: parts.args,
                 declared: &parts.keys,
             },
             &mut reply,
@@ -580,22 +628,29 @@ impl Worker {
     }
 
     /// After a slice: whether the script has to end, and why.
-    pub(super) fn overstayed(&mut self, frame: &mut Frame) -> Option<AbortReason> {
+    pub(super) fn overstayed(
+        &mut self,
+        frame: &mut Frame,
+        request: Args<'_>,
+    ) -> Option<AbortReason> {
         let settings = self.shared.config.settings();
         let now_us = clock::monotonic_us();
         let ran = Duration::from_micros(now_us - frame.started_us);
         let running = frame.running.get_or_insert_with(|| {
-            let sha = String::from_utf8_lossy(&frame.script.sha.to_hex()).into_owned();
-            self.shared
-                .running
-                .enter(self.shard, frame.client, sha, frame.started_us)
+            let callee = RunningCallee {
+                name: frame.callee.name().into_owned(),
+                is_function: frame.callee.is_function(),
+                command: shortened(request.iter()),
+            };
+            let running = &self.shared.running;
+            running.enter(self.shard, frame.client, callee, frame.started_us)
         });
         if running.killed.load(Ordering::Acquire) {
             self.stats().scripts_killed.add(1);
             return Some(AbortReason::Killed);
         }
         let of_server = settings.timeout_ms(Opt::ScriptTimeout);
-        let of_script = frame.script.header.limits.timeout();
+        let of_script = frame.callee.limits().timeout();
         let limits = [
             (of_script, "the timeout of its first line"),
             (of_server, "script-timeout"),
@@ -625,12 +680,13 @@ impl Worker {
                 None => None,
             };
             if let Some(busy) = busy {
-                self.shared.running.mark_busy(busy.keys());
+                let is_function = frame.callee.is_function();
+                self.shared.running.mark_busy(busy.keys(), is_function);
                 frame.busy = Some(busy);
             }
-            let sha = &running.sha;
+            let name = &running.callee.name;
             self.shared.tell_all(|| Message::Busy);
-            tracing::warn!(%sha, client = frame.client, "a script is slow: clients that wait for its keys get BUSY");
+            tracing::warn!(%name, client = frame.client, "a script is slow: clients that wait for its keys get BUSY");
         }
         None
     }
@@ -639,7 +695,8 @@ impl Worker {
     pub(super) fn end_frame(&mut self, frame: &mut Frame) {
         self.stats().scripts_run.add(1);
         if let Some(busy) = frame.busy.take() {
-            self.shared.running.unmark_busy(busy.keys());
+            let is_function = frame.callee.is_function();
+            self.shared.running.unmark_busy(busy.keys(), is_function);
         }
         if let Some(running) = frame.running.take() {
             self.shared.running.leave(running.id);
@@ -648,18 +705,10 @@ impl Worker {
 
     pub(super) fn flush_log(frame: &mut Frame) {
         for (level, message) in frame.log.drain(..) {
-            let message = String::from_utf8_lossy(&message);
-            match level {
-                LogLevel::Debug | LogLevel::Verbose => {
-                    tracing::debug!(target: "script", "{message}");
-                }
-                LogLevel::Notice => tracing::info!(target: "script", "{message}"),
-                LogLevel::Warning => tracing::warn!(target: "script", "{message}"),
-            }
+            write_log(level, &message);
         }
     }
 
-    /// Whether a script compiles; it stays compiled in one of the shard's VMs.
     pub(super) fn check_script(&self, script: &Script, dialect: Dialect) -> Result<(), Error> {
         let vm = self.scripts.pool.take(dialect);
         let mut vm = vm.ok_or(TOO_MANY_SCRIPTS)?;
@@ -690,6 +739,18 @@ impl Frame {
         self.rng = fastrand::Rng::with_seed(self.seed);
         self.log.clear();
         self.savepoints = Savepoints::default();
+    }
+}
+
+/// What `redis.log` was given, as a line of the server's log.
+pub(super) fn write_log(level: LogLevel, message: &[u8]) {
+    let message = String::from_utf8_lossy(message);
+    match level {
+        LogLevel::Debug | LogLevel::Verbose => {
+            tracing::debug!(target: "script", "{message}");
+        }
+        LogLevel::Notice => tracing::info!(target: "script", "{message}"),
+        LogLevel::Warning => tracing::warn!(target: "script", "{message}"),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::keyspace::Keyspace;
 use crate::locks::{Gate, KeyLockManager, LockHost, WaiterId, Wake};
 use crate::observe::Observer;
-use crate::script::{ScriptCache, Watchdog};
+use crate::script::{Libraries, ScriptCache, Watchdog};
 use aidb::DB;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering};
@@ -92,6 +92,7 @@ pub struct Shared {
     pub registry: Registry,
     pub observer: Observer,
     pub scripts: ScriptCache,
+    pub libraries: Libraries,
     pub watchdog: Watchdog,
     pub clients: Clients,
     pub running: Running,

@@ -12,7 +12,7 @@ use crate::keyspace::{Expiry, Keyspace, Loader};
 use crate::locks::{Gate, KeyLockManager};
 use crate::observe::Observer;
 use crate::resp::Args;
-use crate::script::{ScriptCache, Watchdog};
+use crate::script::{Libraries, ScriptCache, Watchdog};
 use crate::value::{Limits, Str, Value};
 use aidb::{DB, Options};
 use std::path::Path;
@@ -304,6 +304,7 @@ fn shared(shards: u32, config: Config, store: Options, dir: &Path) -> Shared {
         registry,
         observer: Observer::new(shards as usize, commands),
         scripts: ScriptCache::default(),
+        libraries: Libraries::default(),
         watchdog: Watchdog::start(SLICE).expect("a thread"),
         clients: Clients::default(),
         running: super::running::Running::default(),

@@ -9,8 +9,11 @@ use crate::command::Error;
 use crate::resp::{Reply, RespWriter};
 use std::time::Duration;
 
-const BUSY: Error = Error::text(
+pub(super) const BUSY_SCRIPT: Error = Error::text(
     "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+);
+pub(super) const BUSY_FUNCTION: Error = Error::text(
+    "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.",
 );
 const UNBLOCKED: Error = Error::text("UNBLOCKED client unblocked via CLIENT UNBLOCK");
 
@@ -57,7 +60,13 @@ impl Worker {
         self.cancel(work.kind);
         client.parked = None;
         let mark = out.len();
-        self.answer_error(client, out, mark, &BUSY);
+        let functions = self.shared.running.only_functions_are_busy();
+        let busy = if functions {
+            BUSY_FUNCTION
+        } else {
+            BUSY_SCRIPT
+        };
+        self.answer_error(client, out, mark, &busy);
         Self::apply_reply_mode(client, out, mark, Flow::Done);
         Flow::Done
     }

@@ -27,7 +27,7 @@ pub use errors::ErrorStats;
 pub use info::{InfoBuilder, Section, Selection};
 pub use latency::Latency;
 pub use rate::Rates;
-pub use slowlog::{SlowLog, SlowLogEntry};
+pub use slowlog::{SlowLog, SlowLogEntry, shortened};
 
 /// Everything that is observed of one server, shared by its shards.
 pub struct Observer {

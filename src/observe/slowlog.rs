@@ -41,7 +41,7 @@ impl SlowLog {
 
     /// Adds an entry; the oldest beyond `len_max` are dropped. The entry's id is given here.
     pub fn record(&self, mut entry: SlowLogEntry, len_max: usize) {
-        entry.args = truncated(&entry.args);
+        entry.args = shortened(entry.args.iter().map(Vec::as_slice));
         let mut state = self.state.lock();
         entry.id = state.next_id;
         state.next_id += 1;
@@ -74,15 +74,13 @@ impl SlowLog {
     }
 }
 
-fn truncated(args: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let kept = if args.len() > ARGS_MAX {
-        ARGS_MAX - 1
-    } else {
-        args.len()
-    };
-    let mut short: Vec<Vec<u8>> = args[..kept].iter().map(|arg| truncated_arg(arg)).collect();
-    if kept < args.len() {
-        short.push(format!("... ({} more arguments)", args.len() - kept).into_bytes());
+/// A request as the slow log keeps it: so many arguments, and so many bytes of each.
+pub fn shortened<'a>(args: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
+    let len = args.len();
+    let kept = if len > ARGS_MAX { ARGS_MAX - 1 } else { len };
+    let mut short: Vec<Vec<u8>> = args.take(kept).map(truncated_arg).collect();
+    if kept < len {
+        short.push(format!("... ({} more arguments)", len - kept).into_bytes());
     }
     short
 }

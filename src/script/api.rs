@@ -13,6 +13,7 @@ use super::call::{redis_call, redis_pcall};
 use super::convert::{push_bytes, push_single_field, string_at};
 use super::core::{Stop, core_of};
 use super::host::{AbortReason, LogLevel};
+use super::sandbox::set_functions;
 use super::savepoint::{rollback, rollback_to, savepoint};
 use super::turn::doom;
 use crate::resp::{Protocol, trim_line_ends};
@@ -42,11 +43,14 @@ const FUNCTIONS: [(&CStr, ffi::lua_CFunction); 14] = [
     (c"debug", debug),
 ];
 
-const CONSTANTS: [(&CStr, i64); 9] = [
+const LOG_LEVELS: [(&CStr, i64); 4] = [
     (c"LOG_DEBUG", LogLevel::Debug as i64),
     (c"LOG_VERBOSE", LogLevel::Verbose as i64),
     (c"LOG_NOTICE", LogLevel::Notice as i64),
     (c"LOG_WARNING", LogLevel::Warning as i64),
+];
+
+const REPL_FLAGS: [(&CStr, i64); 5] = [
     (c"REPL_NONE", 0),
     (c"REPL_AOF", 1),
     (c"REPL_SLAVE", 2),
@@ -61,13 +65,40 @@ const CONSTANTS: [(&CStr, i64); 9] = [
 pub(super) unsafe fn push_table(lua: *mut ffi::lua_State, version: RedisVersion) {
     // SAFETY: the state is fresh and its memory is not limited.
     unsafe {
-        ffi::lua_createtable(lua, 0, (FUNCTIONS.len() + CONSTANTS.len() + 2) as c_int);
-        for (name, function) in FUNCTIONS {
-            ffi::lua_pushcclosure(lua, function, 0);
-            ffi::lua_setfield(lua, -2, name.as_ptr());
-        }
-        for (name, value) in CONSTANTS {
-            ffi::lua_pushinteger(lua, value);
+        ffi::lua_createtable(
+            lua,
+            0,
+            (FUNCTIONS.len() + REPL_FLAGS.len() + LOG_LEVELS.len() + 2) as c_int,
+        );
+        set_functions(lua, &FUNCTIONS);
+        set_constants(lua, &REPL_FLAGS, version);
+        set_constants(lua, &LOG_LEVELS, version);
+    }
+}
+
+/// Pushes the table `redis` that the code of a library sees, apart from `register_function`.
+///
+/// # Safety
+/// `lua` must be the state of a VM outside of a resume, its memory not limited.
+pub(super) unsafe fn push_load_table(lua: *mut ffi::lua_State, version: RedisVersion) {
+    // SAFETY: as the caller promised.
+    unsafe {
+        ffi::lua_createtable(lua, 0, 8);
+        set_functions(lua, &[(c"log", log)]);
+        set_constants(lua, &LOG_LEVELS, version);
+    }
+}
+
+/// Sets numbers in the table on top, and what the server says of its version.
+unsafe fn set_constants(
+    lua: *mut ffi::lua_State,
+    constants: &[(&CStr, i64)],
+    version: RedisVersion,
+) {
+    // SAFETY: as in `push_table` and `push_load_table`.
+    unsafe {
+        for (name, value) in constants {
+            ffi::lua_pushinteger(lua, *value);
             ffi::lua_setfield(lua, -2, name.as_ptr());
         }
         push_bytes(lua, version.text.as_bytes());
@@ -78,6 +109,9 @@ pub(super) unsafe fn push_table(lua: *mut ffi::lua_State, version: RedisVersion)
 }
 
 /// Raises `{err = text}`, which the client sees as it is.
+///
+/// # Safety
+/// Called from a function that Lua called; nothing with a destructor is alive.
 pub(super) unsafe fn raise(lua: *mut ffi::lua_State, text: &str) -> c_int {
     // SAFETY: nothing with a destructor is alive in the callers.
     unsafe {

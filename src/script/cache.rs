@@ -16,6 +16,8 @@ pub struct Script {
     pub sha: Sha,
     pub header: Header,
     body: Arc<[u8]>,
+    /// The code of a library.
+    is_library: bool,
     /// Loaded by `SCRIPT LOAD`, hence never evicted.
     pinned: AtomicBool,
 }
@@ -26,8 +28,24 @@ impl Script {
             sha: Sha::of(body),
             header: header::parse(body)?,
             body: body.into(),
+            is_library: false,
             pinned: AtomicBool::new(false),
         })
+    }
+
+    /// The code of a library, whose first line has been read.
+    pub(super) fn library(code: &[u8], header: Header) -> Self {
+        Self {
+            sha: Sha::of(code),
+            header,
+            body: code.into(),
+            is_library: true,
+            pinned: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn is_library(&self) -> bool {
+        self.is_library
     }
 
     pub fn body(&self) -> &[u8] {

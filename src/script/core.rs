@@ -15,6 +15,7 @@ use mlua::ffi;
 use super::budget::Budget;
 use super::cache::Dialect;
 use super::host::{AbortReason, Host};
+use super::library::Registrations;
 use super::pattern::Machine;
 use super::strings::Substitution;
 use super::tokens::ReplyTokens;
@@ -47,6 +48,8 @@ pub(super) struct Core {
     pub integers: Vec<i64>,
     pub floats: Vec<f64>,
     pub random: fastrand::Rng,
+    /// What the code of a library has registered.
+    pub registrations: Registrations,
     pub kills: Arc<Kills>,
     pub run_number: u64,
 }

@@ -6,7 +6,8 @@ use std::ffi::{CStr, c_int};
 
 use mlua::ffi;
 
-use super::cache::Sha;
+use super::cache::Script;
+use super::callee::{Callee, Entry};
 use super::convert::string_at;
 use super::joiner::OUT_OF_MEMORY;
 
@@ -30,8 +31,12 @@ impl ScriptError {
 
 /// # Safety
 /// The error message must be on top of the stack of `lua`.
-pub(super) unsafe fn from_compiler(lua: *mut ffi::lua_State) -> ScriptError {
-    let mut message = b"ERR Error compiling script (new function): ".to_vec();
+pub(super) unsafe fn from_compiler(lua: *mut ffi::lua_State, script: &Script) -> ScriptError {
+    let mut message = if script.is_library() {
+        b"ERR Error compiling function: ".to_vec()
+    } else {
+        b"ERR Error compiling script (new function): ".to_vec()
+    };
     // SAFETY: as the caller promised.
     message.extend_from_slice(unsafe { string_at(lua, -1) });
     ScriptError::without_position(message)
@@ -41,7 +46,7 @@ pub(super) unsafe fn from_compiler(lua: *mut ffi::lua_State) -> ScriptError {
 /// `lua` must be a coroutine whose last resume gave an error, its memory not limited.
 pub(super) unsafe fn from_failed(
     lua: *mut ffi::lua_State,
-    sha: Sha,
+    callee: &Callee,
     memory_limit: usize,
 ) -> ScriptError {
     // SAFETY: as the caller promised: the error value is on top.
@@ -55,7 +60,7 @@ pub(super) unsafe fn from_failed(
     let Some((source, line)) = position else {
         return ScriptError::without_position(message);
     };
-    message.extend_from_slice(shown(&source, line, sha).as_bytes());
+    message.extend_from_slice(shown(&source, line, callee).as_bytes());
     ScriptError {
         message,
         line: u32::try_from(line).ok(),
@@ -69,18 +74,19 @@ pub const NOT_APPLIED: &str = "Nothing it did was applied.";
 ///
 /// # Safety
 /// `lua` must be a coroutine that is suspended or has ended with an error.
-pub(super) unsafe fn place(lua: *mut ffi::lua_State, sha: Sha) -> String {
+pub(super) unsafe fn place(lua: *mut ffi::lua_State, callee: &Callee) -> String {
     // SAFETY: as the caller promised.
     let position = unsafe { position(lua) };
-    position.map_or_else(String::new, |(source, line)| shown(&source, line, sha))
+    position.map_or_else(String::new, |(source, line)| shown(&source, line, callee))
 }
 
-fn shown(source: &[u8], line: c_int, sha: Sha) -> String {
-    let (sha, source) = (sha.to_hex(), String::from_utf8_lossy(source));
-    format!(
-        " script: {}, on {source}:{line}.",
-        String::from_utf8_lossy(&sha)
-    )
+/// Of a library's code that is run for what it registers, the message says where it was.
+fn shown(source: &[u8], line: c_int, callee: &Callee) -> String {
+    if matches!(callee.entry, Entry::Registrations) {
+        return String::new();
+    }
+    let (name, source) = (callee.name(), String::from_utf8_lossy(source));
+    format!(" script: {name}, on {source}:{line}.")
 }
 
 unsafe fn error_text(lua: *mut ffi::lua_State) -> Vec<u8> {

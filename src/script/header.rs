@@ -40,7 +40,7 @@ impl Header {
     }
 
     /// Reads one `name=value` of the line. False: it is none that is known here.
-    fn read(&mut self, word: &[u8]) -> Result<bool, String> {
+    pub(super) fn read(&mut self, word: &[u8]) -> Result<bool, String> {
         if let Some(list) = word.strip_prefix(b"flags=") {
             *self.flags.get_or_insert_default() |= parse_flags(list)?;
         } else if let Some(name) = word.strip_prefix(b"dialect=") {
@@ -67,13 +67,30 @@ bitflags! {
     }
 }
 
-const FLAG_NAMES: [(&[u8], ScriptFlags); 5] = [
-    (b"no-writes", ScriptFlags::NO_WRITES),
-    (b"allow-oom", ScriptFlags::ALLOW_OOM),
-    (b"allow-stale", ScriptFlags::ALLOW_STALE),
-    (b"no-cluster", ScriptFlags::NO_CLUSTER),
-    (b"allow-cross-slot-keys", ScriptFlags::ALLOW_CROSS_SLOT_KEYS),
+const FLAG_NAMES: [(&str, ScriptFlags); 5] = [
+    ("no-writes", ScriptFlags::NO_WRITES),
+    ("allow-oom", ScriptFlags::ALLOW_OOM),
+    ("allow-stale", ScriptFlags::ALLOW_STALE),
+    ("no-cluster", ScriptFlags::NO_CLUSTER),
+    ("allow-cross-slot-keys", ScriptFlags::ALLOW_CROSS_SLOT_KEYS),
 ];
+
+impl ScriptFlags {
+    /// The names of the flags, in Redis's order.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let set = FLAG_NAMES
+            .iter()
+            .filter(move |(_, flag)| self.contains(*flag));
+        set.map(|(name, _)| *name)
+    }
+}
+
+/// The flag of this name, in any case, as a library's functions have them.
+pub(super) fn flag_by_name(name: &[u8]) -> Option<ScriptFlags> {
+    let mut known = FLAG_NAMES.iter();
+    let found = known.find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name));
+    found.map(|(_, flag)| *flag)
+}
 
 /// Reads the header of a script; the error is an error line for the client.
 pub fn parse(body: &[u8]) -> Result<Header, String> {
@@ -107,11 +124,10 @@ fn parse_flags(list: &[u8]) -> Result<ScriptFlags, String> {
         return Ok(flags);
     }
     for name in list.split(|&byte| byte == b',') {
-        let (_, flag) = FLAG_NAMES
+        flags |= FLAG_NAMES
             .iter()
-            .find(|(known, _)| *known == name)
+            .find_map(|(known, flag)| (known.as_bytes() == name).then_some(*flag))
             .ok_or_else(|| complaint("Unexpected flag in script shebang: ", name))?;
-        flags |= *flag;
     }
     Ok(flags)
 }

@@ -1,20 +1,19 @@
 //! One execution of one script.
 
-use std::sync::Arc;
-
 use mlua::ffi;
 
-use super::cache::Script;
+use super::callee::Callee;
 use super::core::{KillHandle, Stop};
 use super::error::ScriptError;
 use super::host::{AbortReason, Host};
+use super::library::Function;
 use super::pool::PooledVm;
 use crate::resp::Reply;
 
 /// A script on its way. Dropping it ends the script where it stands: what is never resumed cannot notice its end.
 pub struct ScriptRun {
     vm: PooledVm,
-    script: Arc<Script>,
+    callee: Callee,
     is_over: bool,
     /// Where the script stood when it was ended from outside.
     ended_at: Option<String>,
@@ -39,21 +38,28 @@ pub enum Step {
 }
 
 impl ScriptRun {
-    /// Readies `script` to run. The `seed` decides what `math.random` gives.
+    /// Readies a script or function to run. The `seed` decides what `math.random` gives.
     pub fn start(
         mut vm: PooledVm,
-        script: Arc<Script>,
+        callee: impl Into<Callee>,
         keys: &[&[u8]],
         argv: &[&[u8]],
         seed: u64,
     ) -> Result<Self, ScriptError> {
-        vm.prepare(&script, keys, argv, seed)?;
+        let callee = callee.into();
+        vm.prepare(&callee, keys, argv, seed)?;
         Ok(Self {
             vm,
-            script,
+            callee,
             is_over: false,
             ended_at: None,
         })
+    }
+
+    /// The functions that a library's code has registered.
+    pub fn registered(&mut self) -> Vec<Function> {
+        let all = std::mem::take(&mut self.vm.core().registrations.all);
+        all.into_values().collect()
     }
 
     /// Runs until the script ends or has to wait. Panics if the run is over.
@@ -74,7 +80,7 @@ impl ScriptRun {
             Some(Stop::Preempted) if status == ffi::LUA_YIELD => Step::Preempted,
             _ if status == ffi::LUA_OK => self.finish(out),
             _ => {
-                let error = self.vm.failure(self.script.sha);
+                let error = self.vm.failure(&self.callee);
                 self.end(Step::Failed(error))
             }
         }
@@ -90,12 +96,12 @@ impl ScriptRun {
         match &self.ended_at {
             Some(place) => place.clone(),
             None if self.is_over => String::new(),
-            None => self.vm.place(self.script.sha),
+            None => self.vm.place(&self.callee),
         }
     }
 
-    pub fn script(&self) -> &Arc<Script> {
-        &self.script
+    pub fn callee(&self) -> &Callee {
+        &self.callee
     }
 
     fn finish(&mut self, out: &mut dyn Reply) -> Step {
@@ -110,7 +116,7 @@ impl ScriptRun {
 
     fn end(&mut self, step: Step) -> Step {
         if matches!(step, Step::Aborted(_)) {
-            self.ended_at = Some(self.vm.place(self.script.sha));
+            self.ended_at = Some(self.vm.place(&self.callee));
         }
         self.is_over = true;
         self.vm.abandon();

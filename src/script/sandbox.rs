@@ -139,7 +139,10 @@ pub(super) unsafe fn set_functions(
 }
 
 /// Replaces the table on top by its stand-in.
-unsafe fn protect(lua: *mut ffi::lua_State) {
+///
+/// # Safety
+/// As for [`build`].
+pub(super) unsafe fn protect(lua: *mut ffi::lua_State) {
     // SAFETY: as `build` demands.
     unsafe {
         ffi::lua_createtable(lua, 0, 0);
@@ -172,7 +175,11 @@ unsafe fn protect_string_metatable(lua: *mut ffi::lua_State, globals: c_int) {
     }
 }
 
-unsafe fn refuse_unknown_names(lua: *mut ffi::lua_State, globals: c_int) {
+/// Makes it an error to look for a name that is not in a table.
+///
+/// # Safety
+/// As for [`build`].
+pub(super) unsafe fn refuse_unknown_names(lua: *mut ffi::lua_State, globals: c_int) {
     // SAFETY: as `build` demands.
     unsafe {
         ffi::lua_createtable(lua, 0, 1);

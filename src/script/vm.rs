@@ -16,10 +16,12 @@ use mlua::ffi;
 use super::api::RedisVersion;
 use super::budget::{self, Budget};
 use super::cache::{Dialect, Script, Sha};
+use super::callee::{Callee, Entry};
 use super::convert::push_bytes;
 use super::core::{Core, KillHandle, Kills, Memory, allocate};
 use super::error::{self, ScriptError};
 use super::host::Host;
+use super::library::{self, Function as LibraryFunction, Registrations};
 use super::pattern::Machine;
 use super::sandbox;
 use super::savepoint;
@@ -34,6 +36,9 @@ pub struct Vm {
     core: *mut Core,
     memory: Rc<Memory>,
     dialect: Dialect,
+    version: RedisVersion,
+    /// What the function at the bottom of the coroutine's stack is called with.
+    arguments: c_int,
     /// Where scripts run. Null after a run that did not end by itself: what it left is never resumed.
     coroutine: *mut ffi::lua_State,
     slots: Slots,
@@ -87,6 +92,7 @@ impl Vm {
             joined: Vec::new(),
             integers: Vec::new(),
             floats: Vec::new(),
+            registrations: Registrations::default(),
             random: fastrand::Rng::with_seed(0),
             kills: Arc::new(Kills::default()),
             run_number: 0,
@@ -114,6 +120,8 @@ impl Vm {
             core,
             memory,
             dialect,
+            version,
+            arguments: 0,
             coroutine: ptr::null_mut(),
             slots,
             functions: HashMap::default(),
@@ -138,23 +146,36 @@ impl Vm {
         self.memory.used()
     }
 
-    /// Readies the coroutine to run `script` from its beginning.
+    /// Readies the coroutine to run a script or function from its beginning.
     pub(super) fn prepare(
         &mut self,
-        script: &Script,
+        callee: &Callee,
         keys: &[&[u8]],
         argv: &[&[u8]],
         seed: u64,
     ) -> Result<(), ScriptError> {
         self.runs += 1;
-        let function = self.function(script)?;
+        let function = self.function(&callee.script)?;
         let runs = self.runs;
         let core = self.core();
         core.run_number = runs;
         core.stop = None;
-        core.budget = script.header.limits.instructions_max.map(Budget::new);
+        core.budget = callee.limits().instructions_max.map(Budget::new);
         core.random.seed(seed);
         core.tokens.set_protocol(Protocol::Resp2);
+        match &callee.entry {
+            Entry::Script => self.ready_script(function, keys, argv),
+            Entry::Registrations => self.ready_library(function, None, keys, argv),
+            Entry::Function(wanted) => {
+                self.ready_library(function, Some(Arc::clone(wanted)), keys, argv);
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves the script on the coroutine's stack, and its arguments in globals.
+    fn ready_script(&mut self, function: c_int, keys: &[&[u8]], argv: &[&[u8]]) {
+        self.arguments = 0;
         // SAFETY: outside of a resume; the fields that are set exist already or the table has no `__newindex`.
         unsafe {
             let thread = self.coroutine();
@@ -174,7 +195,37 @@ impl Vm {
             ffi::lua_setupvalue(thread, 1, 1);
             budget::start(thread);
         }
-        Ok(())
+    }
+
+    /// Leaves on the coroutine's stack what runs a library's code, with its arguments; the globals of scripts are not there.
+    fn ready_library(
+        &mut self,
+        code: c_int,
+        wanted: Option<Arc<LibraryFunction>>,
+        keys: &[&[u8]],
+        argv: &[&[u8]],
+    ) {
+        const ARGUMENTS: c_int = 3;
+        self.core().registrations.open(wanted);
+        self.arguments = ARGUMENTS;
+        // SAFETY: as in `ready_script`.
+        unsafe {
+            let thread = self.coroutine();
+            ffi::lua_rawgeti(thread, ffi::LUA_REGISTRYINDEX, self.slots.globals.into());
+            for name in [c"KEYS", c"ARGV"] {
+                ffi::lua_pushnil(thread);
+                ffi::lua_setfield(thread, -2, name.as_ptr());
+            }
+            library::forget_callback(thread);
+            ffi::lua_settop(thread, 0);
+            ffi::lua_pushcclosure(thread, library::enter, 0);
+            ffi::lua_rawgeti(thread, ffi::LUA_REGISTRYINDEX, code.into());
+            library::push_load_environment(thread, self.version);
+            ffi::lua_setupvalue(thread, -2, 1);
+            push_list(thread, keys);
+            push_list(thread, argv);
+            budget::start(thread);
+        }
     }
 
     /// Runs until the script ends or yields; Lua's status. `watch` must belong to this thread.
@@ -186,9 +237,10 @@ impl Vm {
             let thread = self.coroutine;
             let mut results = 0;
             let is_counted = (*self.core).budget.is_some();
+            let arguments = std::mem::take(&mut self.arguments);
             watch.enter(thread, is_counted);
             self.memory.limit();
-            let status = ffi::lua_resume(thread, ptr::null_mut(), 0, &raw mut results);
+            let status = ffi::lua_resume(thread, ptr::null_mut(), arguments, &raw mut results);
             self.memory.unlimit();
             watch.leave();
             // Instructions are counted over all slices of a run.
@@ -235,18 +287,18 @@ impl Vm {
     }
 
     /// Reads the error with which the script ended.
-    pub(super) fn failure(&mut self, sha: Sha) -> ScriptError {
+    pub(super) fn failure(&mut self, callee: &Callee) -> ScriptError {
         // SAFETY: `resume` gave an error, and has left its stack as it was.
-        unsafe { error::from_failed(self.coroutine, sha, self.memory.limit_of_scripts()) }
+        unsafe { error::from_failed(self.coroutine, callee, self.memory.limit_of_scripts()) }
     }
 
     /// Where the coroutine stands, as the end of an error line; empty where that is no line of a script.
-    pub(super) fn place(&mut self, sha: Sha) -> String {
+    pub(super) fn place(&mut self, callee: &Callee) -> String {
         if self.coroutine.is_null() {
             return String::new();
         }
         // SAFETY: outside of a resume; the coroutine is suspended, or ended with an error and left as it was.
-        unsafe { error::place(self.coroutine, sha) }
+        unsafe { error::place(self.coroutine, callee) }
     }
 
     /// Forgets a coroutine that has not ended by itself. It is never resumed or closed, so none of its code runs.
@@ -334,6 +386,11 @@ impl Vm {
     #[cold]
     fn compile(&mut self, script: &Script) -> Result<c_int, ScriptError> {
         let code = script.code();
+        let name = if script.is_library() {
+            c"@user_function"
+        } else {
+            c"@user_script"
+        };
         // SAFETY: outside of a resume; the compiler runs protected, so memory may be limited for it.
         unsafe {
             self.memory.limit();
@@ -341,14 +398,14 @@ impl Vm {
                 self.lua,
                 code.as_ptr().cast(),
                 code.len(),
-                c"@user_script".as_ptr(),
+                name.as_ptr(),
                 c"t".as_ptr(),
             );
             self.memory.unlimit();
             if status == ffi::LUA_OK {
                 return Ok(ffi::luaL_ref(self.lua, ffi::LUA_REGISTRYINDEX));
             }
-            let error = error::from_compiler(self.lua);
+            let error = error::from_compiler(self.lua, script);
             ffi::lua_settop(self.lua, 0);
             Err(error)
         }

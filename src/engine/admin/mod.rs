@@ -21,6 +21,7 @@ mod command_keys;
 mod config;
 mod connection;
 mod debug;
+mod function;
 mod info;
 mod latency;
 mod latency_graph;
@@ -48,6 +49,7 @@ pub fn families() -> impl Iterator<Item = &'static Command<EngineHandler>> {
         client::COMMANDS,
         command::COMMANDS,
         config::COMMANDS,
+        function::COMMANDS,
         info::COMMANDS,
         latency::COMMANDS,
         monitor::COMMANDS,
@@ -64,6 +66,9 @@ pub fn families() -> impl Iterator<Item = &'static Command<EngineHandler>> {
 pub fn mixed_families() -> impl Iterator<Item = &'static Command<Run>> {
     [debug::COMMANDS, memory::COMMANDS].into_iter().flatten()
 }
+
+/// The answer of SCRIPT KILL and FUNCTION KILL where nothing runs.
+const NOT_BUSY: Error = Error::text("NOTBUSY No scripts in execution right now.");
 
 /// The flags that the families share.
 const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);

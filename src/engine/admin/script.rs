@@ -1,11 +1,13 @@
 //! SCRIPT: the cache of scripts, and the end of those that run.
 
-use super::is;
+use super::{NOT_BUSY, is, ok};
 use crate::base::clock;
 use crate::command::{Command, Error, Flags, Group, Spec};
 use crate::config::Opt;
 use crate::engine::registry::{EngineCtx, EngineHandler};
+use crate::engine::running::Kill;
 use crate::engine::stored_scripts;
+use crate::engine::waiting::BUSY_FUNCTION;
 use crate::engine::worker::Flow;
 use crate::script::{Script, Sha};
 
@@ -119,11 +121,11 @@ fn show(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
 fn kill(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let shared = ctx.worker.shared;
     let busy_us = shared.config.settings().number(Opt::BusyReplyThreshold) as u64 * 1000;
-    if shared.running.kill(clock::monotonic_us(), busy_us) == 0 {
-        return Err(Error::text("NOTBUSY No scripts in execution right now."));
+    match shared.running.kill(false, clock::monotonic_us(), busy_us) {
+        Kill::Done => ok(ctx),
+        Kill::Nothing => Err(NOT_BUSY),
+        Kill::OtherKind => Err(BUSY_FUNCTION),
     }
-    ctx.reply.ok();
-    Ok(Flow::Done)
 }
 
 fn help(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {

@@ -26,7 +26,7 @@ const VERSION_WITH_CHECKSUM: u16 = 5;
 pub const CHECKSUM_LEN: usize = 8;
 
 const SLOT_INFO: u8 = 0xf4;
-const FUNCTION: u8 = 0xf5;
+pub(super) const FUNCTION: u8 = 0xf5;
 const FUNCTION_BEFORE_RELEASE: u8 = 0xf6;
 const MODULE_AUX: u8 = 0xf7;
 const IDLE: u8 = 0xf8;

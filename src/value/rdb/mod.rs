@@ -10,6 +10,7 @@
 
 mod code;
 pub mod file;
+mod functions;
 mod hash;
 mod list;
 mod set;
@@ -21,6 +22,7 @@ mod zset;
 use super::{Limits, Value};
 use crate::base::crc64::crc64;
 pub use code::Reader;
+pub use functions::{FunctionsError, dump_functions, restore_functions};
 
 /// The version that Redis 7.0 writes.
 const VERSION: u16 = 10;
@@ -43,10 +45,7 @@ pub fn dump(value: &Value) -> Vec<u8> {
     } else {
         VERSION
     };
-    out.extend_from_slice(&version.to_le_bytes());
-    let checksum = crc64(&out);
-    out.extend_from_slice(&checksum.to_le_bytes());
-    out
+    seal(out, version)
 }
 
 /// Writes a value's type and content.
@@ -61,15 +60,28 @@ fn put_value(out: &mut Vec<u8>, value: &Value) {
     }
 }
 
-/// Reads a serialized value whose strings have at most `len_max` bytes.
-pub fn restore(dump: &[u8], len_max: usize, limits: &Limits) -> Result<Value, RdbError> {
+/// Adds version and checksum.
+fn seal(mut content: Vec<u8>, version: u16) -> Vec<u8> {
+    content.extend_from_slice(&version.to_le_bytes());
+    let checksum = crc64(&content);
+    content.extend_from_slice(&checksum.to_le_bytes());
+    content
+}
+
+/// Checks version and checksum; what is before them.
+fn open(dump: &[u8]) -> Result<&[u8], RdbError> {
     let (checked, checksum) = dump.split_last_chunk().ok_or(RdbError::Footer)?;
-    let (value, version) = checked.split_last_chunk().ok_or(RdbError::Footer)?;
+    let (content, version) = checked.split_last_chunk().ok_or(RdbError::Footer)?;
     if u16::from_le_bytes(*version) > VERSION_7_4 || crc64(checked) != u64::from_le_bytes(*checksum)
     {
         return Err(RdbError::Footer);
     }
-    let (&tag, content) = value.split_first().ok_or(RdbError::Content)?;
+    Ok(content)
+}
+
+/// Reads a serialized value whose strings have at most `len_max` bytes.
+pub fn restore(dump: &[u8], len_max: usize, limits: &Limits) -> Result<Value, RdbError> {
+    let (&tag, content) = open(dump)?.split_first().ok_or(RdbError::Content)?;
     let mut reader = Reader::new(content, len_max);
     // What follows the value is ignored, as Redis does.
     read(tag, &mut reader, limits).ok_or(RdbError::Content)
