@@ -12,3 +12,4 @@ pub mod mailbox;
 pub mod murmur;
 mod natural;
 pub mod number;
+pub mod prefetch;

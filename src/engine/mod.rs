@@ -15,6 +15,7 @@
 
 mod admin;
 pub mod admission;
+mod ahead;
 mod blocked;
 mod check;
 mod client;

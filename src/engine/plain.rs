@@ -103,7 +103,10 @@ impl Worker {
             self.keeper.admit_alone(token)
         } else {
             match admission::footprint(self.shared.keyspace, client.db, entry.spec, &args) {
-                Ok(footprint) => self.keeper.admit(footprint, token),
+                Ok(footprint) => {
+                    self.warm_keys(client, &footprint);
+                    self.keeper.admit(footprint, token)
+                }
                 Err(error) => {
                     // The keys cannot be told: the handler finds the fault and names it.
                     debug_assert!(matches!(error, Error::Other(_)));

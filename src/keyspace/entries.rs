@@ -1,18 +1,16 @@
 //! The entries of one table: dense blocks, and an index by hash.
 //!
 //! An entry stands in a *slot*; slots are numbered from 0 without gaps, and a removal moves the last entry into the hole. So
-//! the index needs five bytes a bucket, and a table that has just grown wastes a few hundred bytes instead of half of its
+//! the index needs four bytes a bucket, and a table that has just grown wastes a few hundred bytes instead of half of its
 //! entries' size. A block, once full, never moves.
 
+use super::index::Index;
 use super::table::Key;
-use crate::value::Value;
-use hashbrown::HashTable;
+use crate::base::prefetch::prefetch;
+use crate::value::{Str, Value};
 
 /// A full block fills a size of the allocator nearly to the end.
 const BLOCK: usize = 28;
-/// An index that is emptier than this part of its size is made smaller.
-const SHRINK_BELOW_PART: usize = 8;
-const SHRINK_CAPACITY_MIN: usize = 64;
 
 /// A key with its value.
 #[derive(Debug)]
@@ -43,12 +41,6 @@ impl TableHash {
     pub fn number(self) -> u32 {
         self.0
     }
-
-    /// As hashbrown wants it: it takes the lowest bits for the bucket and the top seven as a tag.
-    #[inline]
-    fn spread(self) -> u64 {
-        u64::from(self.0) << 32 | u64::from(self.0)
-    }
 }
 
 impl Entry {
@@ -71,7 +63,7 @@ impl Entry {
 /// Entries with different keys.
 #[derive(Debug, Default)]
 pub struct Entries {
-    index: HashTable<u32>,
+    index: Index,
     blocks: Vec<Vec<Entry>>,
 }
 
@@ -83,7 +75,7 @@ impl Entries {
 
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.index.len() == 0
     }
 
     /// The slot of a key that is there. It holds until the next removal.
@@ -91,8 +83,8 @@ impl Entries {
     pub fn slot_of(&self, hash: TableHash, key: &[u8]) -> Option<usize> {
         let found = self
             .index
-            .find(hash.spread(), |slot| self.at(*slot).is(hash, key))?;
-        Some(*found as usize)
+            .find(hash.0, |slot| self.at(slot).is(hash, key))?;
+        Some(found as usize)
     }
 
     #[inline]
@@ -135,19 +127,51 @@ impl Entries {
         }
         let blocks = &self.blocks;
         self.index
-            .insert_unique(hash.spread(), slot as u32, |slot| {
-                at(blocks, *slot).hash.spread()
-            });
+            .insert(hash.0, slot as u32, |slot| at(blocks, slot).hash.0);
         slot
     }
 
     pub fn remove(&mut self, hash: TableHash, key: &[u8]) -> Option<Entry> {
         let blocks = &self.blocks;
-        let found = self
+        let slot = self
             .index
-            .find_entry(hash.spread(), |slot| at(blocks, *slot).is(hash, key));
-        let (slot, _) = found.ok()?.remove();
+            .remove(hash.0, |slot| at(blocks, slot).is(hash, key))?;
         Some(self.take(slot))
+    }
+
+    /// Has the cache get what a search for a hash looks at first.
+    #[inline]
+    pub fn warm_index(&self, hash: TableHash) {
+        self.index.warm(hash.0);
+    }
+
+    /// Has the cache get the entry of a hash. The index is best warm already.
+    #[inline]
+    pub fn warm_entry(&self, hash: TableHash) {
+        if let Some(slot) = self.index.find(hash.0, |_| true)
+            && let Some(entry) = self.get(slot as usize)
+        {
+            // An entry lies in two lines, most of the time.
+            prefetch(&entry.key);
+            prefetch(&entry.hash);
+        }
+    }
+
+    /// Has the cache get what lies behind the entry of a hash. The entry is best warm already.
+    #[inline]
+    pub fn warm_content(&self, hash: TableHash) {
+        if let Some(slot) = self.index.find(hash.0, |slot| self.at(slot).hash == hash)
+            && let Some(entry) = self.get(slot as usize)
+        {
+            if entry.key.spilled() {
+                prefetch(entry.key.as_slice());
+            }
+            if let Value::Str(Str::Bytes(bytes) | Str::Raw(bytes)) = &entry.value
+                && bytes.spilled()
+            {
+                prefetch(bytes.as_slice());
+            }
+        }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
@@ -172,7 +196,7 @@ impl Entries {
     pub fn heap_bytes(&self) -> usize {
         let blocks = self.blocks.iter().map(Vec::capacity).sum::<usize>() * size_of::<Entry>();
         let heads = self.blocks.capacity() * size_of::<Vec<Entry>>();
-        self.index.allocation_size() + blocks + heads
+        self.index.heap_bytes() + blocks + heads
     }
 
     #[inline]
@@ -192,31 +216,19 @@ impl Entries {
         let taken = if slot == last {
             moved
         } else {
-            let hash = moved.hash;
-            let Some(number) = self.index.find_mut(hash.spread(), |s| *s == last) else {
-                unreachable!("the index has every slot");
-            };
-            *number = slot;
+            self.index.renumber(moved.hash.0, last, slot);
             let place = &mut self.blocks[slot as usize / BLOCK][slot as usize % BLOCK];
             std::mem::replace(place, moved)
         };
-        if self.index.capacity() > SHRINK_CAPACITY_MIN
-            && self.len() < self.index.capacity() / SHRINK_BELOW_PART
-        {
-            let (len, blocks) = (self.len(), &self.blocks);
-            self.index
-                .shrink_to(2 * len, |slot| at(blocks, *slot).hash.spread());
-        }
+        let blocks = &self.blocks;
+        self.index.shrink(|slot| at(blocks, slot).hash.0);
         taken
     }
 
     fn unlink(&mut self, slot: u32) {
         let hash = self.at(slot).hash;
-        let found = self.index.find_entry(hash.spread(), |s| *s == slot);
-        match found {
-            Ok(found) => drop(found.remove()),
-            Err(_) => unreachable!("the index has every slot"),
-        }
+        let removed = self.index.remove(hash.0, |other| other == slot);
+        debug_assert!(removed.is_some(), "the index has every slot");
     }
 }
 

@@ -19,6 +19,7 @@ mod edit;
 mod effects;
 mod entries;
 mod expire;
+mod index;
 mod load;
 mod record;
 mod scan;

@@ -230,6 +230,26 @@ impl Keyspace {
         self.stripes.iter().map(|stripe| stripe.lock()).collect()
     }
 
+    /// Has the cache get what will be looked at of some keys, so that the waits for it overlap. Whoever looks at one key
+    /// after the other waits for each.
+    pub fn warm(&self, db: u8, fingerprints: &[u64]) {
+        self.warm_each(db, fingerprints, Entries::warm_index);
+        self.warm_each(db, fingerprints, Entries::warm_entry);
+        self.warm_each(db, fingerprints, Entries::warm_content);
+    }
+
+    #[inline]
+    fn warm_each(&self, db: u8, fingerprints: &[u64], warm: impl Fn(&Entries, TableHash)) {
+        for fingerprint in fingerprints {
+            // Who holds it has its lines, and is not to be kept from its work.
+            if let Some(stripe) = self.stripes[Self::stripe_of(*fingerprint)].try_lock()
+                && let Some(table) = stripe.table(db)
+            {
+                warm(&table.entries, TableHash::of(*fingerprint));
+            }
+        }
+    }
+
     /// One more key lock is held in the stripe of `fingerprint`.
     pub fn raise(&self, fingerprint: u64) {
         self.lock_stripe(Self::stripe_of(fingerprint)).locks += 1;

@@ -133,12 +133,15 @@ impl Connection {
 
     /// Runs the requests at the start of `bytes`; returns how many bytes they were.
     fn run(&mut self, worker: &mut Worker, limits: &Limits, bytes: &[u8]) -> (usize, Progress) {
-        let mut at = 0;
+        let (mut at, mut looked_at) = (0, 0);
         let mut limits = *limits;
         for _ in 0..REQUESTS_PER_TURN {
             limits.authenticated = self.client.authenticated;
             match self.decoder.next(&bytes[at..], &limits) {
                 Ok(Step::Request { consumed }) => {
+                    if at >= looked_at && at + consumed < bytes.len() {
+                        looked_at = at + worker.look_ahead(&self.client, &bytes[at..]);
+                    }
                     let args: Args<'_> = self.decoder.args(&bytes[at..]);
                     let flow = worker.command(&mut self.client, args, &mut self.out);
                     at += consumed;
