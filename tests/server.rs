@@ -5,6 +5,7 @@ mod common;
 mod server {
     mod blocking;
     mod crash;
+    mod extensions;
     mod full_disk;
     mod harness;
     mod hashes;

@@ -14,6 +14,7 @@ use mlua::ffi;
 
 use super::budget::Budget;
 use super::cache::Dialect;
+use super::extensions::Extensions;
 use super::host::{AbortReason, Host};
 use super::library::Registrations;
 use super::pattern::Machine;
@@ -47,6 +48,7 @@ pub(super) struct Core {
     /// Numbers that are being sorted.
     pub integers: Vec<i64>,
     pub floats: Vec<f64>,
+    pub extensions: Extensions,
     pub random: fastrand::Rng,
     /// What the code of a library has registered.
     pub registrations: Registrations,
@@ -57,6 +59,7 @@ pub(super) struct Core {
 const ARGS_KEPT_MAX: usize = 1024;
 const NUMBERS_KEPT_MAX: usize = 16 * 1024;
 const JOINED_KEPT_MAX: usize = 16 * 1024;
+const JOINED_HELD_MAX: usize = 1024 * 1024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
@@ -80,6 +83,11 @@ impl Core {
         self.kills.highest.load(Ordering::Relaxed) >= self.run_number
     }
 
+    /// Whether a call has left more behind than is worth keeping for the next one. It is not in Lua's memory account.
+    pub fn holds_much(&self) -> bool {
+        self.joined.capacity() > JOINED_HELD_MAX
+    }
+
     /// Gives back what an unusually large call took.
     pub fn trim(&mut self) {
         self.args.shrink_to(ARGS_KEPT_MAX);
@@ -88,6 +96,7 @@ impl Core {
         self.joined.shrink_to(JOINED_KEPT_MAX);
         self.integers = Vec::new();
         self.floats = Vec::new();
+        self.extensions.trim();
     }
 }
 

@@ -24,6 +24,7 @@ mod callee;
 mod convert;
 mod core;
 mod error;
+mod extensions;
 mod header;
 mod host;
 mod joiner;

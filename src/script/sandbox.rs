@@ -23,6 +23,7 @@ use mlua::ffi;
 use super::api::{self, RedisVersion};
 use super::cache::Dialect;
 use super::core::core_of;
+use super::extensions;
 use super::legacy;
 use super::{strings, tables};
 
@@ -70,6 +71,7 @@ pub(super) unsafe fn build(lua: *mut ffi::lua_State, dialect: Dialect, version: 
         api::push_table(lua, version);
         protect(lua);
         ffi::lua_setfield(lua, globals, c"redis".as_ptr());
+        extensions::install(lua, globals, dialect);
 
         refuse_unknown_names(lua, globals);
         ffi::lua_pushvalue(lua, globals);

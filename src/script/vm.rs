@@ -20,6 +20,7 @@ use super::callee::{Callee, Entry};
 use super::convert::push_bytes;
 use super::core::{Core, KillHandle, Kills, Memory, allocate};
 use super::error::{self, ScriptError};
+use super::extensions::Extensions;
 use super::host::Host;
 use super::library::{self, Function as LibraryFunction, Registrations};
 use super::pattern::Machine;
@@ -93,6 +94,7 @@ impl Vm {
             integers: Vec::new(),
             floats: Vec::new(),
             registrations: Registrations::default(),
+            extensions: Extensions::default(),
             random: fastrand::Rng::with_seed(0),
             kills: Arc::new(Kills::default()),
             run_number: 0,
@@ -162,6 +164,7 @@ impl Vm {
         core.stop = None;
         core.budget = callee.limits().instructions_max.map(Budget::new);
         core.random.seed(seed);
+        core.extensions.begin_run();
         core.tokens.set_protocol(Protocol::Resp2);
         match &callee.entry {
             Entry::Script => self.ready_script(function, keys, argv),
@@ -319,6 +322,9 @@ impl Vm {
 
     /// Between runs: collects garbage if there is enough of it. False: this VM is not worth keeping.
     pub(super) fn settle(&mut self) -> bool {
+        if self.core().holds_much() {
+            self.core().trim();
+        }
         if self.memory.used() <= self.live + GARBAGE_MAX {
             return true;
         }

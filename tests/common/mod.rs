@@ -9,6 +9,7 @@
 pub mod conversations;
 pub mod generator;
 pub mod isolation;
+pub mod lua;
 pub mod redis;
 pub mod resp;
 pub mod rng;

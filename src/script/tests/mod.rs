@@ -1,6 +1,7 @@
 //! Scripts against a toy host. The texts and values of dialect `redis` are those that redis-server 7.0.15 gave.
 
 mod budget;
+mod extensions;
 mod library;
 mod limits;
 mod replies;
