@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
+use crate::backup::{self, Backup};
 use crate::batch::WriteBatch;
 use crate::fs::{DirectoryLock, FileSystem};
 use crate::journal::{Inventory, Journal};
@@ -170,6 +171,15 @@ impl DB {
     pub fn rewrite(&self) -> Result<()> {
         self.inner.journal.health.check()?;
         Inner::start_rewrite(&self.inner)
+    }
+
+    /// Makes `to` a database of its own with everything that was appended before the call; appends go on meanwhile.
+    ///
+    /// Takes one fsync and a hard link for each file, or a copy where `to` is on another file system. `to` is made if it is
+    /// not there, and must not hold a database. Until all is on disk, it does not open as one.
+    pub fn backup(&self, to: impl AsRef<Path>) -> Result<Backup> {
+        self.inner.journal.health.check()?;
+        backup::of_journal(&self.inner.journal, to.as_ref())
     }
 
     pub fn rewrite_in_progress(&self) -> bool {

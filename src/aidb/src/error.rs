@@ -36,6 +36,10 @@ pub enum Error {
     },
     /// A rewrite is already running.
     RewriteInProgress,
+    /// A backup or a restored database wants a directory without one.
+    NotEmpty { dir: PathBuf },
+    /// A backup does not have the state after the batch that was asked for.
+    OutOfReach { until: u64, first: u64, last: u64 },
     /// The operating system refused, and nothing was lost by it.
     Io {
         what: &'static str,
@@ -101,6 +105,11 @@ impl fmt::Display for Error {
                 file.display()
             ),
             Error::RewriteInProgress => f.write_str("a rewrite is already in progress"),
+            Error::NotEmpty { dir } => write!(f, "{} holds a database already", dir.display()),
+            Error::OutOfReach { until, first, last } => write!(
+                f,
+                "batch {until} is out of reach: the states after the batches {first} to {last} are there"
+            ),
             Error::Io { what, path, source } => {
                 write!(f, "cannot {what} {}: {source}", path.display())
             }

@@ -8,10 +8,12 @@
 //! - `journal`: appending, writing, syncing, and the threads that do it
 //! - `recovery`: reading it all again, and what a bad frame means; `check`: the same by hand
 //! - `rewrite`: making the journal small again, with `latest`, an index of what it says last of each key
+//! - `backup`: a second database from the same files
 //! - `fs`: every access to a file, real or faulty
 //!
 //! `docs/aidb-format.md` draws every byte. The crate depends on no other part of the project.
 
+mod backup;
 mod batch;
 mod check;
 mod db;
@@ -25,6 +27,7 @@ mod recovery;
 mod rewrite;
 mod segment;
 
+pub use backup::{Backup, backup, restore};
 pub use batch::{Op, SavePoint, WriteBatch};
 pub use check::{CheckReport, check};
 pub use db::{DB, Stats};

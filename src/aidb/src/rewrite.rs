@@ -479,6 +479,7 @@ fn open_input(journal: &Journal, kind: FileKind, number: u64, bytes: u64) -> Res
 
 /// What cannot be removed now the next start removes; the new base stands either way.
 fn remove_covered(journal: &Journal, base: Option<Base>, closed: &[Closed]) {
+    let _files = journal.files.lock();
     for closed in closed.iter().rev() {
         let _ = journal
             .fs

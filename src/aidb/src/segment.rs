@@ -189,6 +189,10 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bases.is_empty() && self.segments.is_empty()
+    }
+
     pub(crate) fn read(fs: &dyn FileSystem, dir: &Path) -> Result<Listing> {
         let mut listing = Listing::default();
         for name in fs

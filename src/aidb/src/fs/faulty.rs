@@ -232,6 +232,15 @@ impl FileSystem for Mounted {
         disk.change_names(Some(from.to_path_buf()), Some((to.to_path_buf(), inode)))
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut disk = self.live()?;
+        let inode = *disk.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        if disk.names.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        disk.change_names(None, Some((to.to_path_buf(), inode)))
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.live()?;
         if !disk.names.contains_key(path) {

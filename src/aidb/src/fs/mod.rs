@@ -24,6 +24,9 @@ pub trait FileSystem: Send + Sync {
     /// Opens a file for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file that is on disk and will not change a second name; a copy of it where the file system has no links.
+    /// `to` must not be there.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes what `create`, `rename` and `remove` did in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;

@@ -65,6 +65,13 @@ impl FileSystem for RealFileSystem {
         fs::rename(from, to)
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match fs::hard_link(from, to) {
+            Err(error) if is_link_refused(&error) => copy(from, to),
+            result => result,
+        }
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
@@ -72,6 +79,23 @@ impl FileSystem for RealFileSystem {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         fs::File::open(dir)?.sync_all()
     }
+}
+
+/// Whether a copy may work where a link does not: another file system, one without links, or too many of them.
+fn is_link_refused(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EXDEV | libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS | libc::EMLINK)
+    )
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut copy = fs::OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .open(to)?;
+    io::copy(&mut fs::File::open(from)?, &mut copy)?;
+    copy.sync_data()
 }
 
 struct LockFile {

@@ -66,6 +66,8 @@ pub(crate) struct Journal {
     upkeep_called: AtomicBool,
     /// Held while a segment is being made. Only background threads meet here.
     making_spare: Mutex<()>,
+    /// Held while files are removed, and while they must not be.
+    pub(crate) files: Mutex<()>,
     on_durable: OnceLock<DurableCallback>,
 }
 
@@ -122,6 +124,7 @@ impl Journal {
             upkeep_wanted: Condvar::new(),
             upkeep_called: AtomicBool::new(false),
             making_spare: Mutex::new(()),
+            files: Mutex::new(()),
             on_durable: OnceLock::new(),
             options,
         })

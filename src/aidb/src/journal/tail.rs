@@ -133,6 +133,16 @@ impl Journal {
         Some((tail.base, tail.closed.clone(), tail.last))
     }
 
+    /// The base, all segments after it up to the end of what was appended, and the last sequence in them.
+    ///
+    /// Closes the open segment, for which the spare must be there.
+    pub(crate) fn rotate_for_backup(&self) -> Option<(Option<Base>, Vec<Closed>, Sequence)> {
+        let mut tail = self.tail.lock();
+        // Also one without frames: a base wants a successor, and an empty journal a segment.
+        tail.rotate()
+            .then(|| (tail.base, tail.closed.clone(), tail.last))
+    }
+
     /// Notes that `base` has taken the place of the segments up to its number.
     pub(crate) fn install_base(&self, base: Base) {
         let mut tail = self.tail.lock();

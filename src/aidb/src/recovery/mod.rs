@@ -72,6 +72,8 @@ pub(crate) struct Scan {
     pub base: Option<Base>,
     pub closed: Vec<Closed>,
     pub bad: Option<BadPlace>,
+    /// What comes after this batch is not looked at.
+    until: Option<Sequence>,
     listing: Listing,
     /// Frames that nothing read so far says were synced, with the segment and the offset of each.
     unsynced: VecDeque<(Sequence, u64, u64)>,
@@ -79,7 +81,22 @@ pub(crate) struct Scan {
 
 /// Reads everything in the directory and hands every record to `replay`.
 pub(crate) fn scan(fs: &dyn FileSystem, dir: &Path, replay: &mut Replay<'_>) -> Result<Scan> {
+    read(fs, dir, None, replay)
+}
+
+/// Reads up to and with a batch, as if it were the last one in the directory.
+pub(crate) fn scan_until(fs: &dyn FileSystem, dir: &Path, until: Option<Sequence>) -> Result<Scan> {
+    read(fs, dir, until, &mut |_| Ok(()))
+}
+
+fn read(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    until: Option<Sequence>,
+    replay: &mut Replay<'_>,
+) -> Result<Scan> {
     let mut scan = Scan {
+        until,
         listing: Listing::read(fs, dir)?,
         ..Scan::default()
     };
@@ -109,6 +126,9 @@ pub(crate) fn scan(fs: &dyn FileSystem, dir: &Path, replay: &mut Replay<'_>) -> 
         expected_number += 1;
         if !scan.read_segment(fs, dir, number, replay)? {
             scan.judge(fs, dir, &numbers[index..])?;
+            break;
+        }
+        if scan.until.is_some_and(|until| until <= scan.recovery.last) {
             break;
         }
     }
@@ -244,6 +264,9 @@ impl Scan {
                 );
             }
             match frames.next().map_err(|error| segment.failed(error))? {
+                Next::Frame { offset, .. } if self.until.is_some_and(|until| until < expected) => {
+                    break (offset, None);
+                }
                 Next::Frame { offset, header, .. } if header.sequence != expected => {
                     break (
                         offset,

@@ -1,5 +1,6 @@
 //! Tests of the journal through its public face.
 
+mod backup;
 mod basic;
 mod damage;
 mod faults;
