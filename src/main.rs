@@ -19,6 +19,8 @@ fn main() -> ExitCode {
             Ok(())
         }
         Ok(Request::Serve(config)) => shard::run(*config),
+        Ok(Request::Backup { dir, to }) => engine::backup(&dir, &to),
+        Ok(Request::Restore { from, dir, until }) => engine::restore(&from, &dir, until),
         Ok(Request::Import {
             file,
             replace,

@@ -3,6 +3,7 @@
 mod common;
 
 mod server {
+    mod backups;
     mod blocking;
     mod crash;
     mod extensions;

@@ -17,6 +17,17 @@ pub enum Request {
         dir: PathBuf,
         repair: bool,
     },
+    /// Make a backup of a data directory.
+    Backup {
+        dir: PathBuf,
+        to: PathBuf,
+    },
+    /// Make a data directory from a backup, as it was after the batch `until`.
+    Restore {
+        from: PathBuf,
+        dir: PathBuf,
+        until: Option<u64>,
+    },
     /// Put the keys of an RDB file into the data directory of the configuration.
     Import {
         file: PathBuf,
@@ -50,6 +61,19 @@ fn request(matches: &ArgMatches) -> Result<Request, ConfigError> {
         return Ok(Request::Check {
             dir: path_of(matches, "dir"),
             repair: matches.get_flag("repair"),
+        });
+    }
+    if let Some(("backup", matches)) = matches.subcommand() {
+        return Ok(Request::Backup {
+            dir: path_of(matches, "dir"),
+            to: path_of(matches, "to"),
+        });
+    }
+    if let Some(("restore", matches)) = matches.subcommand() {
+        return Ok(Request::Restore {
+            from: path_of(matches, "from"),
+            dir: path_of(matches, "dir"),
+            until: matches.get_one::<u64>("until").copied(),
         });
     }
     if let Some(("import", matches)) = matches.subcommand() {
@@ -147,6 +171,27 @@ fn export() -> Command {
         )
 }
 
+fn backup() -> Command {
+    Command::new("backup")
+        .about("Makes a backup of a data directory while no server uses it; BGSAVE makes one of a server that runs")
+        .arg(path_arg("dir", "DIR").required(true))
+        .arg(path_arg("to", "TO").required(true))
+}
+
+fn restore() -> Command {
+    Command::new("restore")
+        .about("Makes a new data directory from a backup")
+        .arg(path_arg("from", "FROM").required(true))
+        .arg(path_arg("dir", "DIR").required(true))
+        .arg(
+            Arg::new("until")
+                .long("until")
+                .value_name("BATCH")
+                .value_parser(clap::value_parser!(u64))
+                .help("The last write batch to keep; aikv check DIR shows how far a backup goes"),
+        )
+}
+
 fn command() -> Command {
     let check = Command::new("check")
         .about("Checks a data directory while no server uses it")
@@ -163,7 +208,7 @@ fn command() -> Command {
         .after_help("Sizes take kb, mb and gb. docs/configuration.md says more.")
         .args_conflicts_with_subcommands(true)
         .disable_help_subcommand(true)
-        .subcommands([check, import(), export()])
+        .subcommands([check, backup(), restore(), import(), export()])
         .arg(
             path_arg("config-file", "CONFIG-FILE")
                 .help("File in the syntax of redis.conf; the command line overrules it"),

@@ -123,6 +123,10 @@ options! {
         JournalRewriteMinSize "journal-rewrite-min-size" | "auto-aof-rewrite-min-size":
             ANY_MEMORY, "64mb", "bytes", Startup,
             "size below which the journal is not rewritten";
+        BackupDir "backup-dir": Kind::Text, "backups", "", Runtime,
+            "directory in which BGSAVE makes backups; one without a leading '/' is in the data directory";
+        BackupKeep "backup-keep": Kind::Integer { min: 1, max: 10_000 }, "1", "backups", Runtime,
+            "backups of BGSAVE that are kept; older ones are removed";
     }
     "Memory" {
         Maxmemory "maxmemory": ANY_MEMORY, "0", "bytes", Runtime,

@@ -16,6 +16,7 @@
 mod admin;
 pub mod admission;
 mod ahead;
+mod backups;
 mod blocked;
 mod check;
 mod client;
@@ -58,6 +59,7 @@ mod worker;
 
 pub use admin::REDIS_VERSION;
 pub use aidb::Sequence;
+pub use backups::{backup, restore};
 pub use check::check;
 pub use client::{Client, ClientFlags, ClientInfo, Clients, Peer};
 pub use message::Message;

@@ -1,5 +1,6 @@
 //! What all shards share. Made once at the start and never dropped: it lives as long as the process.
 
+use super::backups::Backups;
 use super::blocked::Waiters;
 use super::client::Clients;
 use super::message::Message;
@@ -101,6 +102,7 @@ pub struct Shared {
     pub channels: Channels,
     /// Copies of keys that clients keep.
     pub tracking: Tracking,
+    pub backups: Backups,
     /// Clients that MONITOR.
     pub monitors: AtomicUsize,
     /// DEBUG SET-ACTIVE-EXPIRE.

@@ -311,6 +311,7 @@ fn shared(shards: u32, config: Config, store: Options, dir: &Path) -> Shared {
         pause: super::shared::Pause::default(),
         channels: super::pubsub::Channels::default(),
         tracking: super::tracking::Tracking::default(),
+        backups: super::backups::Backups::default(),
         monitors: AtomicUsize::new(0),
         active_expire: AtomicBool::new(true),
         stopping: AtomicBool::new(false),

@@ -78,6 +78,13 @@ impl Server {
     pub fn restart(&mut self) {
         (self.child, self.port) = spawn(self.dir.path(), &self.options, self.environment);
     }
+
+    /// As [`Self::restart`], with more options, which overrule the others.
+    pub fn restart_with(&mut self, options: &[&str]) {
+        let options: Vec<String> = options.iter().map(ToString::to_string).collect();
+        let options = [&*self.options, &*options].concat();
+        (self.child, self.port) = spawn(self.dir.path(), &options, self.environment);
+    }
 }
 
 impl Drop for Server {

@@ -9,7 +9,6 @@ use crate::engine::registry::{EngineCtx, EngineHandler};
 use crate::engine::shared::Shared;
 use crate::engine::worker::Flow;
 use crate::observe::{InfoBuilder, Section, Selection, allocator, process};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 pub static COMMANDS: &[Command<EngineHandler>] = &[Command::new(
     Spec::new("info", -1, Group::Server, ANYTIME)
@@ -166,15 +165,28 @@ fn put_memory(section: &mut Section<'_>, shared: &Shared) {
 
 fn put_persistence(section: &mut Section<'_>, shared: &Shared) {
     let stats = shared.journal.stats();
+    let backup = shared.backups.last();
     let word = |fine: bool| if fine { "ok" } else { "err" };
     let rewrite_s = stats
         .last_rewrite_at
         .map_or(-1, |_| stats.last_rewrite_took.as_secs() as i64);
     section
         .field("loading", 0)
-        .field("rdb_bgsave_in_progress", 0)
+        .field(
+            "rdb_bgsave_in_progress",
+            u8::from(shared.backups.is_running()),
+        )
         .field("rdb_last_save_time", last_save_s(shared))
-        .field("rdb_last_bgsave_status", word(stats.healthy))
+        .field(
+            "rdb_last_bgsave_status",
+            word(backup.as_ref().is_none_or(|last| last.error.is_none())),
+        )
+        .field(
+            "rdb_last_bgsave_time_sec",
+            backup
+                .as_ref()
+                .map_or(-1, |last| last.took.as_secs() as i64),
+        )
         .field("aof_enabled", 1)
         .field(
             "aof_rewrite_in_progress",
@@ -199,6 +211,7 @@ fn put_persistence(section: &mut Section<'_>, shared: &Shared) {
     for (name, reason) in [
         ("journal_failure", &stats.reason),
         ("journal_rewrite_failure", &stats.last_rewrite_error),
+        ("backup_failure", &backup.and_then(|last| last.error)),
     ] {
         if let Some(reason) = reason {
             section.field(name, reason);
@@ -206,11 +219,10 @@ fn put_persistence(section: &mut Section<'_>, shared: &Shared) {
     }
 }
 
-/// When everything was last known to be on disk: Unix time in seconds.
+/// When the last SAVE or backup was made, or the server began: Unix time in seconds.
 pub fn last_save_s(shared: &Shared) -> i64 {
-    let synced = shared.journal.stats().last_sync_at;
-    let since = synced.and_then(|at: SystemTime| at.duration_since(UNIX_EPOCH).ok());
-    since.map_or(shared.started_ms / 1000, |since| since.as_secs() as i64)
+    let saved = shared.backups.saved_s();
+    saved.unwrap_or(shared.started_ms / 1000)
 }
 
 fn put_keyspace(section: &mut Section<'_>, shared: &Shared) {

@@ -100,6 +100,7 @@ fn lastsave(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
 fn save(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     check_journal(ctx)?;
     ctx.worker.sync_asked = true;
+    ctx.worker.shared.backups.note_saved(ctx.worker.now_ms);
     ok(ctx)
 }
 
@@ -109,7 +110,11 @@ fn bgsave(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
         return Err(Error::Syntax);
     }
     check_journal(ctx)?;
-    ctx.worker.shared.journal.request_sync();
+    let shared = ctx.worker.shared;
+    shared
+        .backups
+        .start(shared)
+        .map_err(|_| Error::text("ERR Background save already in progress"))?;
     ctx.reply.simple("Background saving started");
     Ok(Flow::Done)
 }
