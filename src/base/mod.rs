@@ -13,3 +13,4 @@ pub mod murmur;
 mod natural;
 pub mod number;
 pub mod prefetch;
+pub mod small_bytes;

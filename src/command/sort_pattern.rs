@@ -1,7 +1,8 @@
 //! The patterns of SORT, which lead from an element to a key or to a field of a hash.
 
-use crate::keyspace::{Key, Txn};
+use crate::keyspace::Txn;
 use crate::value::Value;
+use smallvec::SmallVec;
 
 /// `#`, which is the element itself; or a text whose first `*` stands for the element, perhaps with `->field` behind.
 #[derive(Clone, Copy)]
@@ -61,7 +62,7 @@ impl<'a> Pattern<'a> {
         else {
             return visit(matches!(self.form, Form::Element).then_some(element));
         };
-        let mut key = Key::with_capacity(before.len() + element.len() + after.len());
+        let mut key = SmallVec::<[u8; 64]>::new();
         for part in [before, element, after] {
             key.extend_from_slice(part);
         }

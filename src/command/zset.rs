@@ -231,12 +231,20 @@ pub(super) fn add(
     let outcome = ctx.txn.edit::<ZSet, _>(key, absent, |zset| {
         let (mut added, mut changed, mut last) = (0, 0, None);
         for &(score, member) in pairs {
-            let old = zset.score(member);
-            last = options.next_score(old, score)?;
-            if let Some(score) = last
-                && zset.set(member, score)
-            {
-                added += i64::from(old.is_none());
+            let (mut is_new, mut refusal) = (false, None);
+            let is_different = zset.update(member, |old| {
+                is_new = old.is_none();
+                last = options.next_score(old, score).unwrap_or_else(|error| {
+                    refusal = Some(error);
+                    None
+                });
+                last
+            });
+            if let Some(error) = refusal {
+                return Err(error);
+            }
+            if is_different {
+                added += i64::from(is_new);
                 changed += 1;
             }
         }

@@ -163,7 +163,7 @@ impl Entries {
         if let Some(slot) = self.index.find(hash.0, |slot| self.at(slot).hash == hash)
             && let Some(entry) = self.get(slot as usize)
         {
-            if entry.key.spilled() {
+            if entry.key.heap_bytes() > 0 {
                 prefetch(entry.key.as_slice());
             }
             if let Value::Str(Str::Bytes(bytes) | Str::Raw(bytes)) = &entry.value

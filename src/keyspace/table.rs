@@ -1,9 +1,9 @@
 //! The striped table of entries.
 
+use crate::base::small_bytes::SmallBytes;
 use ahash::RandomState;
 use crossbeam::utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
-use smallvec::SmallVec;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
@@ -12,8 +12,8 @@ use super::entries::Entries;
 pub use super::entries::{Entry, TableHash};
 use super::watch::WatchTable;
 
-/// A key's name; sixteen bytes need no allocation.
-pub type Key = SmallVec<[u8; 16]>;
+/// A key's name.
+pub type Key = SmallBytes;
 
 /// Databases that a keyspace can have: their number is one byte in every record.
 pub const DATABASES_MAX: usize = 256;
@@ -329,10 +329,5 @@ impl Keyspace {
 
 /// Heap bytes behind an entry.
 pub fn entry_heap_bytes(entry: &Entry) -> usize {
-    let key = if entry.key.spilled() {
-        entry.key.capacity()
-    } else {
-        0
-    };
-    key + entry.value.heap_bytes()
+    entry.key.heap_bytes() + entry.value.heap_bytes()
 }

@@ -94,15 +94,17 @@ impl Set {
     pub fn find(&self, probe: &Probe) -> Option<usize> {
         match (self, &probe.form) {
             (Set::Ints(ints), ProbeForm::Int(value)) => ints.find(*value).ok(),
-            (Set::Ints(ints), ProbeForm::Bytes(member)) => ints.find(as_int(member.bytes())?).ok(),
+            (Set::Ints(ints), ProbeForm::Bytes(member)) => {
+                ints.find(as_int(member.as_slice())?).ok()
+            }
             (Set::Table(table), ProbeForm::Int(value)) => {
                 let mut text = itoa::Buffer::new();
                 let bytes = text.format(*value).as_bytes();
                 table.find(KeyHash::of(bytes), bytes)
             }
             (Set::Table(table), ProbeForm::Bytes(member)) => {
-                let hash = probe.hash.unwrap_or_else(|| KeyHash::of(member.bytes()));
-                table.find(hash, member.bytes())
+                let hash = probe.hash.unwrap_or_else(|| KeyHash::of(member.as_slice()));
+                table.find(hash, member.as_slice())
             }
         }
     }
@@ -112,7 +114,7 @@ impl Set {
     pub fn at(&self, position: usize) -> SetMember<'_> {
         match self {
             Set::Ints(ints) => SetMember::Int(ints.at(position)),
-            Set::Table(table) => SetMember::Bytes(table.at(position).bytes()),
+            Set::Table(table) => SetMember::Bytes(table.at(position).as_slice()),
         }
     }
 
@@ -137,7 +139,7 @@ impl Set {
             Set::Ints(ints) => ints.iter().for_each(|value| visit(SetMember::Int(value))),
             Set::Table(table) => table
                 .iter()
-                .for_each(|member| visit(SetMember::Bytes(member.bytes()))),
+                .for_each(|member| visit(SetMember::Bytes(member.as_slice()))),
         }
     }
 
@@ -154,7 +156,9 @@ impl Set {
                 ints.iter().for_each(|value| visit(SetMember::Int(value)));
                 0
             }
-            Set::Table(table) => table.scan(cursor, count, |m| visit(SetMember::Bytes(m.bytes()))),
+            Set::Table(table) => {
+                table.scan(cursor, count, |m| visit(SetMember::Bytes(m.as_slice())))
+            }
         }
     }
 
@@ -180,7 +184,7 @@ impl Set {
         if table.find(hash, member).is_some() {
             return None;
         }
-        table.push(hash, Member::new(member));
+        table.push(hash, Member::from_slice(member));
         Some(SetChange::Added)
     }
 
@@ -241,7 +245,7 @@ impl Set {
             unreachable!("the caller saw integers");
         };
         let mut table = Dense::with_capacity(ints.len() + 1);
-        let mut push = |bytes: &[u8]| table.push(KeyHash::of(bytes), Member::new(bytes));
+        let mut push = |bytes: &[u8]| table.push(KeyHash::of(bytes), Member::from_slice(bytes));
         let mut text = itoa::Buffer::new();
         ints.iter().for_each(|i| push(text.format(i).as_bytes()));
         push(member);
@@ -265,7 +269,7 @@ impl Probe {
     pub fn bytes<'a>(&'a self, text: &'a mut itoa::Buffer) -> &'a [u8] {
         match &self.form {
             ProbeForm::Int(value) => text.format(*value).as_bytes(),
-            ProbeForm::Bytes(member) => member.bytes(),
+            ProbeForm::Bytes(member) => member.as_slice(),
         }
     }
 
@@ -276,7 +280,7 @@ impl Probe {
                 hash: None,
             },
             SetMember::Bytes(bytes) => Self {
-                form: ProbeForm::Bytes(Member::new(bytes)),
+                form: ProbeForm::Bytes(Member::from_slice(bytes)),
                 hash: Some(KeyHash::of(bytes)),
             },
         }

@@ -76,7 +76,7 @@ impl Edit<'_, Hash> {
             Some(at_ms) => self.buffers.batch.put(key, &at_ms.to_le_bytes()),
             None => self.buffers.batch.delete(key),
         }
-        let field = Member::new(field);
+        let field = Member::from_slice(field);
         self.changed(HashChange::Expiry { field, old });
         old.is_some()
     }
@@ -101,8 +101,8 @@ impl Txn<'_> {
         let edited = self.edit_at::<Hash, _>(key, place, slot, false, |hash| {
             let (now_ms, mut removed) = (hash.now_ms(), 0);
             while let Some(field) = hash.times().and_then(|times| times.due(now_ms)) {
-                let field = Member::new(field);
-                hash.remove(field.bytes());
+                let field = Member::from_slice(field);
+                hash.remove(field.as_slice());
                 removed += 1;
             }
             removed
@@ -141,7 +141,7 @@ impl Collection for Hash {
             HashChange::Set(HashSet::Replaced { place, old }) => self.undo_replaced(place, &old),
             HashChange::Removed(removed) => self.undo_removed(removed),
             HashChange::Expiry { field, old } => {
-                self.set_expiry(field.bytes(), old);
+                self.set_expiry(field.as_slice(), old);
             }
         }
     }

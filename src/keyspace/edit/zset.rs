@@ -13,8 +13,20 @@ pub use crate::value::ZSetChange;
 impl Edit<'_, ZSet> {
     /// Adds a member, or changes its score. Tells whether anything is different now.
     pub fn set(&mut self, member: &[u8], score: f64) -> bool {
+        self.update(member, |_| Some(score))
+    }
+
+    /// Gives a member the score that `next` makes of the one that it has, or of nothing where it is not there. Tells
+    /// whether anything is different now.
+    pub fn update(&mut self, member: &[u8], next: impl FnOnce(Option<f64>) -> Option<f64>) -> bool {
         let limits = self.limits();
-        let Some(change) = self.value.set(member, score, &limits) else {
+        let mut score = 0.0;
+        let change = self.value.update(member, &limits, |old| {
+            let next = next(old)?;
+            score = next;
+            Some(next)
+        });
+        let Some(change) = change else {
             return false;
         };
         self.put_record(member, &score.to_le_bytes());

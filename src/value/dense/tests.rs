@@ -10,7 +10,7 @@ struct Numbered(Member, u32);
 
 impl Keyed for Numbered {
     fn key(&self) -> &[u8] {
-        self.0.bytes()
+        self.0.as_slice()
     }
 
     fn heap_bytes(&self) -> usize {
@@ -21,7 +21,7 @@ impl Keyed for Numbered {
 fn numbered(key: u16, number: u32) -> (KeyHash, Numbered) {
     let key = key.to_string();
     let hash = KeyHash::of(key.as_bytes());
-    (hash, Numbered(Member::new(key.as_bytes()), number))
+    (hash, Numbered(Member::from_slice(key.as_bytes()), number))
 }
 
 #[derive(Clone, Debug)]
@@ -140,7 +140,10 @@ fn memory_is_below_that_of_redis_and_is_given_back() {
     let mut table = Dense::default();
     for n in 0..LEN {
         let key = format!("{n:016}");
-        table.push(KeyHash::of(key.as_bytes()), Member::new(key.as_bytes()));
+        table.push(
+            KeyHash::of(key.as_bytes()),
+            Member::from_slice(key.as_bytes()),
+        );
         if n >= 1000 && n % 997 == 0 {
             let each = table.heap_bytes() / table.len();
             assert!(each <= REDIS_BYTES - 8, "{each} bytes for each of {n}");

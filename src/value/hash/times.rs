@@ -20,7 +20,7 @@ struct Timed {
 
 impl Keyed for Timed {
     fn key(&self) -> &[u8] {
-        self.field.bytes()
+        self.field.as_slice()
     }
 
     fn heap_bytes(&self) -> usize {
@@ -68,7 +68,7 @@ impl Times {
             (None, None) => None,
             (None, Some(at_ms)) => {
                 self.order.insert((at_ms, self.fields.len() as u32));
-                let field = Member::new(field);
+                let field = Member::from_slice(field);
                 self.fields.push(hash, Timed { field, at_ms });
                 None
             }

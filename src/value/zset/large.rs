@@ -1,7 +1,7 @@
 //! The large form of a sorted set: members in slots, and their order in a tree.
 
+use super::ZSetChange;
 use super::members::Members;
-use super::order;
 use super::row::Element;
 use super::tree::Tree;
 use super::walk::Walk;
@@ -55,21 +55,24 @@ impl Large {
         self.add_hashed(hash, member, score);
     }
 
-    /// Adds a member or changes its score; the score that it had.
+    /// Gives a member the score that `next` makes of the one that it has, if any. `None`: nothing has changed.
     #[inline]
-    pub fn set(&mut self, member: &[u8], score: f64) -> Option<f64> {
+    pub fn update(
+        &mut self,
+        member: &[u8],
+        next: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) -> Option<ZSetChange> {
         let hash = self.members.hash(member);
         let Some(slot) = self.members.find(hash, member) else {
-            self.add_hashed(hash, member, score);
-            return None;
+            self.add_hashed(hash, member, next(None)?);
+            return Some(ZSetChange::Added(StrBuf::from_slice(member)));
         };
         let old = self.members.score(slot);
-        if old != score {
-            self.take_from_tree(slot);
-            self.members.set_score(slot, score);
-            self.put_in_tree(slot);
-        }
-        Some(old)
+        let score = next(Some(old)).filter(|score| *score != old)?;
+        self.take_from_tree(slot);
+        self.members.set_score(slot, score);
+        self.put_in_tree(slot);
+        Some(ZSetChange::Scored(StrBuf::from_slice(member), old))
     }
 
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
@@ -110,9 +113,8 @@ impl Large {
             score: point.0,
             slot,
         };
-        self.tree.insert(element, |e| {
-            order((e.score, members.member(e.slot)), point).is_lt()
-        });
+        self.tree
+            .insert(element, |e| members.member(e.slot) < point.1);
     }
 
     fn take_from_tree(&mut self, slot: u32) {
@@ -120,7 +122,7 @@ impl Large {
         let point = (members.score(slot), members.member(slot));
         let removed = self
             .tree
-            .remove(|e| order((e.score, members.member(e.slot)), point).is_le());
+            .remove(point.0, |e| members.member(e.slot) <= point.1);
         debug_assert_eq!(removed.slot, slot, "the tree has what the slots have");
     }
 
@@ -142,10 +144,8 @@ impl Large {
             let members = &self.members;
             // The tree's element still names the slot that is gone.
             let name = |slot: u32| members.member(if slot == top { to } else { slot });
-            self.tree.set_slot(
-                |e| order((e.score, name(e.slot)), (at.0, &at.1)).is_le(),
-                to,
-            );
+            self.tree
+                .set_slot(at.0, |e| name(e.slot) <= at.1.as_slice(), to);
         }
     }
 }

@@ -3,12 +3,9 @@
 //! A scan goes over the numbers from the top down. A member that is there all the time is met: its number stays, or, when
 //! much was removed and numbers are given up, becomes a lower one.
 
+use crate::base::small_bytes::SmallBytes;
 use ahash::RandomState;
 use hashbrown::HashTable;
-use smallvec::SmallVec;
-
-/// Sixteen bytes need no allocation.
-type Member = SmallVec<[u8; 16]>;
 
 /// Where at most half of so many slots are in use, slots are given up.
 const SPARSE_SLOTS_MIN: usize = 64;
@@ -16,7 +13,7 @@ const SPARSE_SLOTS_MIN: usize = 64;
 /// A member and its score; NaN in a slot that is free.
 #[derive(Clone, Debug)]
 struct Slot {
-    member: Member,
+    member: SmallBytes,
     score: f64,
 }
 
@@ -70,10 +67,8 @@ impl Members {
     /// Adds a member that is not there.
     pub fn add(&mut self, hash: u64, member: &[u8], score: f64) -> u32 {
         debug_assert!(!score.is_nan(), "a score is a number");
-        let member = Member::from_slice(member);
-        if member.spilled() {
-            self.spilled_bytes += member.capacity();
-        }
+        let member = SmallBytes::from_slice(member);
+        self.spilled_bytes += member.heap_bytes();
         let slot = self.put(Slot { member, score });
         if self.index.len() == self.index.capacity() {
             self.rebuild_index(self.index.len() * 2);
@@ -91,13 +86,11 @@ impl Members {
             found.remove();
         }
         let vacated = Slot {
-            member: Member::new(),
+            member: SmallBytes::default(),
             score: f64::NAN,
         };
         let removed = std::mem::replace(&mut self.slots[slot as usize], vacated);
-        if removed.member.spilled() {
-            self.spilled_bytes -= removed.member.capacity();
-        }
+        self.spilled_bytes -= removed.member.heap_bytes();
         self.free.push(slot);
     }
 

@@ -187,19 +187,29 @@ impl ZSet {
 
     /// Adds a member, or changes its score. `None`: it has that score.
     pub fn set(&mut self, member: &[u8], score: f64, limits: &Limits) -> Option<ZSetChange> {
-        debug_assert!(!score.is_nan(), "a score is a number");
-        let ZSet::Packed(pack) = self else {
-            return self.set_in_large(member, score);
+        self.update(member, limits, |_| Some(score))
+    }
+
+    /// Gives a member the score that `next` makes of the one that it has, or of nothing where it is not there. `None`:
+    /// nothing has changed.
+    pub fn update(
+        &mut self,
+        member: &[u8],
+        limits: &Limits,
+        next: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) -> Option<ZSetChange> {
+        let pack = match self {
+            ZSet::Packed(pack) => pack,
+            ZSet::Large(large) => return large.update(member, next),
         };
         if let Some(at) = pack.find(member, 2) {
             let old = score_of(pack.at(pack.next(at)?));
-            if old == score {
-                return None;
-            }
+            let score = next(Some(old)).filter(|score| *score != old)?;
             pack.remove_at(at, 2);
             insert_sorted(pack, member, score);
             return Some(ZSetChange::Scored(StrBuf::from_slice(member), old));
         }
+        let score = next(None)?;
         let entries_max = limits.zset_max_listpack_entries.min(PACKED_MAX);
         if pack.len() / 2 < entries_max
             && member.len() <= limits.zset_max_listpack_value
@@ -214,17 +224,6 @@ impl ZSet {
         match before {
             ZSet::Packed(pack) => Some(ZSetChange::Converted(pack)),
             ZSet::Large(_) => unreachable!("it was packed above"),
-        }
-    }
-
-    fn set_in_large(&mut self, member: &[u8], score: f64) -> Option<ZSetChange> {
-        let ZSet::Large(large) = self else {
-            unreachable!("the caller saw that it is large");
-        };
-        match large.set(member, score) {
-            None => Some(ZSetChange::Added(StrBuf::from_slice(member))),
-            Some(old) if old == score => None,
-            Some(old) => Some(ZSetChange::Scored(StrBuf::from_slice(member), old)),
         }
     }
 
@@ -269,7 +268,7 @@ impl ZSet {
                     insert_sorted(pack, &member, score);
                 }
                 ZSet::Large(large) => {
-                    large.set(&member, score);
+                    large.update(&member, |_| Some(score));
                 }
             },
             ZSetChange::Converted(pack) => *self = ZSet::Packed(pack),

@@ -68,6 +68,38 @@ impl Row {
         low
     }
 
+    /// The same for a point at a score: only among elements of this score is `before` asked.
+    #[inline]
+    pub fn count_before_point(&self, score: f64, before: &impl Fn(Element) -> bool) -> usize {
+        let start = self.count_below(score);
+        let equal = |at: &usize| self.scores[*at] == score;
+        if start == self.len() || !equal(&start) {
+            return start;
+        }
+        let (mut low, mut high) = (start, (start..self.len()).take_while(equal).count() + start);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if before(self.get(middle)) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// How many scores are below one. Of each line of the cache one score is looked at, none of which waits for another,
+    /// then those of one line: halving would wait for a line several times.
+    #[inline]
+    fn count_below(&self, score: f64) -> usize {
+        const LINE: usize = 64 / size_of::<f64>();
+        let scores = &self.scores[..self.len()];
+        let below = |score_there: &&f64| **score_there < score;
+        let lines = scores.iter().step_by(LINE).filter(below).count();
+        let start = lines.saturating_sub(1) * LINE;
+        start + scores[start..].iter().take(LINE).filter(below).count()
+    }
+
     /// The row is not full.
     pub fn insert(&mut self, at: usize, element: Element) {
         let len = self.len();

@@ -55,7 +55,7 @@ impl Tree {
         Walk::from(&self.root, rank, self.len)
     }
 
-    /// Adds an element behind all that are `before` it.
+    /// Adds an element behind all that are `before` it, which is asked of those with its score.
     pub fn insert(&mut self, element: Element, before: impl Fn(Element) -> bool) {
         if let Some(right) = self.root.insert(element, &before) {
             let root = Node::Inner(Box::default());
@@ -68,9 +68,9 @@ impl Tree {
         self.len += 1;
     }
 
-    /// Removes the last element that is at or before a point; there is one.
-    pub fn remove(&mut self, at_or_before: impl Fn(Element) -> bool) -> Element {
-        self.remove_by(&mut ByOrder(at_or_before))
+    /// Removes the last element that is at or before a point, which is asked of those with the point's score; there is one.
+    pub fn remove(&mut self, score: f64, at_or_before: impl Fn(Element) -> bool) -> Element {
+        self.remove_by(&mut ByOrder(score, at_or_before))
     }
 
     /// Removes the element of a rank; there is one.
@@ -80,8 +80,8 @@ impl Tree {
     }
 
     /// Gives the last element that is at or before a point another slot, under which the same member is found.
-    pub fn set_slot(&mut self, at_or_before: impl Fn(Element) -> bool, slot: u32) {
-        let mut way = ByOrder(at_or_before);
+    pub fn set_slot(&mut self, score: f64, at_or_before: impl Fn(Element) -> bool, slot: u32) {
+        let mut way = ByOrder(score, at_or_before);
         let mut node = &mut self.root;
         let mut is_first = Vec::new();
         // An inner node holds the element too where it is the first of a child.
@@ -153,7 +153,7 @@ impl Node {
     fn insert(&mut self, element: Element, before: &impl Fn(Element) -> bool) -> Option<Node> {
         match self {
             Node::Leaf(row) => {
-                let at = row.count_before(before);
+                let at = row.count_before_point(element.score, before);
                 insert_in_row(row, at, element).map(Node::Leaf)
             }
             Node::Inner(inner) => inner.insert(element, before).map(Node::Inner),
@@ -252,7 +252,7 @@ impl Inner {
         element: Element,
         before: &impl Fn(Element) -> bool,
     ) -> Option<Box<Inner>> {
-        let starting_before = self.firsts.count_before(before);
+        let starting_before = self.firsts.count_before_point(element.score, before);
         let at = starting_before.saturating_sub(1);
         if starting_before == 0 {
             self.firsts.set(0, element);
@@ -367,16 +367,16 @@ impl Way for ByRank {
     }
 }
 
-/// To the last element of which the function says yes.
-struct ByOrder<F>(F);
+/// To the last element that is below a score, or has it and the function says yes.
+struct ByOrder<F>(f64, F);
 
 impl<F: Fn(Element) -> bool> Way for ByOrder<F> {
     fn child(&mut self, inner: &Inner) -> usize {
-        inner.firsts.count_before(&self.0) - 1
+        inner.firsts.count_before_point(self.0, &self.1) - 1
     }
 
     fn element(&mut self, row: &Row) -> usize {
-        row.count_before(&self.0) - 1
+        row.count_before_point(self.0, &self.1) - 1
     }
 }
 
