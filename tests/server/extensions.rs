@@ -218,6 +218,46 @@ fn what_is_too_deep_or_too_long_is_refused_as_by_redis() {
     });
 }
 
+#[test]
+fn functions_of_a_library_have_them_too() {
+    let code = "#!lua name=extensions
+redis.register_function('all', function(keys, args)
+  local packed = cmsgpack.pack(cjson.decode(args[1]), bit.tobit(7), struct.pack('>h', 7))
+  return cjson.encode({cmsgpack.unpack(packed)})
+end)";
+    let redis = RedisServer::start();
+    let ours = Server::start(&["--lua-dialect", "redis"]);
+    let answers = [redis.client(), ours.client()].map(|mut client| {
+        client.call(&["FUNCTION", "LOAD", code]);
+        client.call(&["FCALL", "all", "0", "[1,{\"a\":2.5}]"]).reply
+    });
+    let expected = Reply::Bulk(b"[[1,{\"a\":2.5}],7,\"\\u0000\\u0007\"]".to_vec());
+    assert_eq!(answers, [expected.clone(), expected]);
+}
+
+/// No digit of a number is lost, and no empty array.
+#[test]
+fn in_dialect_aikv_all_values_read_back_as_themselves() {
+    let mut random = Rng::new(Rng::seed_from_env("AIKV_ORACLE_SEED"));
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    for _ in 0..CALLS {
+        let value = value(&mut random, Keys::Many, 5);
+        // MessagePack has one kind of nothing, which leaves a hole.
+        let whole = value.replace("cjson.null", "cjson.empty_array");
+        let packed = value.replace("cjson.null", "true");
+        let script = format!(
+            "{SHOW}cjson.encode_number_precision(17) local text = cjson.encode({{{whole}}})
+            local back = cjson.encode(cjson.decode(text))
+            return {{show({value}) == show(cjson.decode(cjson.encode({value}))), #text == #back,
+                show({packed}) == show((cmsgpack.unpack(cmsgpack.pack({packed}))))}}"
+        );
+        let reply = client.call(&["EVAL", &script, "0"]).reply;
+        let yes = vec![Reply::Integer(1); 3];
+        assert_eq!(reply, Reply::Array(yes), "{value}");
+    }
+}
+
 /// The function with its arguments, called so that an error names both, or so that it is a value.
 fn call(random: &mut Rng, function: &str, arguments: &[String]) -> String {
     let arguments = arguments.join(",");
