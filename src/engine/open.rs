@@ -11,7 +11,7 @@ use crate::base::{clock, mailbox::Mailbox};
 use crate::config::{Config, Durability, Opt, Settings};
 use crate::keyspace::{DATABASES_MAX, Keyspace, Loader};
 use crate::locks::{Gate, KeyLockManager};
-use crate::observe::{Observer, log::LogControl};
+use crate::observe::{Observer, allocator, log::LogControl};
 use crate::script::{Libraries, ScriptCache, Watchdog};
 use crate::value::Limits;
 use aidb::{DB, Options, Recovery};
@@ -145,6 +145,7 @@ fn recover(
         segment_size: settings.size(Opt::JournalSegmentSize) as u64,
         rewrite_min_bytes: settings.size(Opt::JournalRewriteMinSize) as u64,
         rewrite_growth_percent: settings.number(Opt::JournalRewritePercentage) as u32,
+        after_rewrite: allocator::purge,
         ..Options::default()
     };
     let start = Instant::now();

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// Descriptors that the server needs besides those of its clients.
 const OWN_DESCRIPTORS: u64 = 64;
+/// Buffers of glommio's for files, which nobody here uses. They are locked in memory, 10 MiB by default.
+const EXECUTOR_IO_BYTES: usize = 64 << 10;
 /// Late wake-ups of a shard's timers beside a busy main task; glommio's own default is 100 ms.
 const PREEMPT_TIMER: Duration = Duration::from_millis(1);
 
@@ -82,6 +84,7 @@ fn start_shard(
     let run = move || {
         let executor = LocalExecutorBuilder::new(Placement::Fixed(cpu))
             .preempt_timer(PREEMPT_TIMER)
+            .io_memory(EXECUTOR_IO_BYTES)
             .make()
             .map_err(|error| format!("cannot start shard {shard}: {error}"));
         let served = executor.and_then(|executor| {

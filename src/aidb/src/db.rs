@@ -329,6 +329,7 @@ impl Inner {
             took: started.elapsed(),
             error: result.clone().err(),
         });
+        (self.journal.options.after_rewrite)();
         self.rewrites.fetch_add(1, Ordering::Relaxed);
         self.rewriting.store(false, Ordering::Release);
         // Appends may have made the next one due meanwhile, and no append need follow that would notice.

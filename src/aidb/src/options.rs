@@ -29,6 +29,9 @@ pub struct Options {
     pub rewrite_growth_percent: u32,
     /// The memory that a rewrite may use for keys. With more keys it goes over the journal several times.
     pub rewrite_memory_bytes: usize,
+    /// Called at the end of each rewrite, which has just freed what it knew of the keys: an allocator may want to give that
+    /// back.
+    pub after_rewrite: fn(),
     /// Where the salts of the segments come from.
     pub seed: u64,
     /// Without background threads the owner calls [`crate::DB::maintain`]: every run is then the same, as tests need.
@@ -45,6 +48,7 @@ impl Default for Options {
             rewrite_min_bytes: 64 << 20,
             rewrite_growth_percent: 100,
             rewrite_memory_bytes: 256 << 20,
+            after_rewrite: || {},
             seed: RandomState::new().hash_one(0),
             background: true,
             fs: Arc::new(RealFileSystem),

@@ -20,6 +20,8 @@ use super::ring::Ring;
 pub(super) const GROUP: u16 = 0;
 
 const PAGE_BYTES: usize = 4096;
+/// Buffers that the kernel has from the start. It goes through all that it has in turn, so each of them soon takes memory.
+const LENT_FIRST: u16 = 32;
 
 pub(super) struct ReceiveBuffers {
     entries: Region,
@@ -27,6 +29,8 @@ pub(super) struct ReceiveBuffers {
     count: u16,
     buffer_bytes: usize,
     tail: u16,
+    /// Buffers below this number are the kernel's, or come back to it; the others have not been needed yet.
+    lent: u16,
 }
 
 impl ReceiveBuffers {
@@ -40,13 +44,25 @@ impl ReceiveBuffers {
             count,
             buffer_bytes,
             tail: 0,
+            lent: 0,
         };
         // SAFETY: the region holds `count` entries; `Net` drops its ring before its buffers.
         unsafe { ring.register_buffers(buffers.entries.start.as_ptr() as u64, count, GROUP)? };
-        for id in 0..count {
-            buffers.recycle(id);
-        }
+        buffers.lend_up_to(LENT_FIRST);
         Ok(buffers)
+    }
+
+    /// Lets the kernel have more of the buffers, if there are any: those that it has were not enough.
+    pub fn lend_more(&mut self) {
+        self.lend_up_to(self.lent.saturating_mul(2));
+    }
+
+    fn lend_up_to(&mut self, lent: u16) {
+        let lent = lent.min(self.count);
+        for id in self.lent..lent {
+            self.recycle(id);
+        }
+        self.lent = lent;
     }
 
     /// A pool that the kernel does not know.
@@ -57,6 +73,7 @@ impl ReceiveBuffers {
             count: 0,
             buffer_bytes: 0,
             tail: 0,
+            lent: 0,
         }
     }
 

@@ -210,6 +210,9 @@ impl Net {
             }
             self.buffers.recycle(id);
         }
+        if result == -libc::ENOBUFS {
+            self.buffers.lend_more();
+        }
         if !cqueue::more(completion.flags()) {
             self.sockets.receive_ended(key, result);
         }

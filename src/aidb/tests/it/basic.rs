@@ -227,6 +227,24 @@ fn a_grown_journal_is_rewritten_by_itself() {
 }
 
 #[test]
+fn the_end_of_each_rewrite_is_told() {
+    static ENDED: AtomicU64 = AtomicU64::new(0);
+    let fs = FaultyFileSystem::new(2);
+    let options = Options {
+        after_rewrite: || {
+            ENDED.fetch_add(1, Ordering::Relaxed);
+        },
+        ..quiet(&fs, Durability::No)
+    };
+    let (db, ..) = open(dir(), options).unwrap();
+    for rewrites in 1..4 {
+        db.write(&one("key", "value")).unwrap();
+        db.rewrite().unwrap();
+        assert_eq!(ENDED.load(Ordering::Relaxed), rewrites);
+    }
+}
+
+#[test]
 fn a_full_disk_refuses_the_batch_and_recovers_when_there_is_space() {
     let fs = FaultyFileSystem::new(1);
     let (db, mut model, _) = open(dir(), quiet(&fs, Durability::EverySec)).unwrap();

@@ -60,6 +60,15 @@ fn exhausted_receive_buffers_lose_nothing() {
 }
 
 #[test]
+fn buffers_that_are_lent_later_lose_nothing() {
+    echo_with_many_clients(NetConfig {
+        receive_buffers: 128,
+        receive_buffer_bytes: 64,
+        ..NetConfig::default()
+    });
+}
+
+#[test]
 fn overflowing_queues_lose_nothing() {
     echo_with_many_clients(NetConfig {
         entries: 2,
