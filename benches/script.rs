@@ -33,6 +33,10 @@ impl Host for OneKey {
         Called::Done
     }
 
+    fn may_call(&mut self, _args: &[&[u8]]) -> Option<bool> {
+        Some(true)
+    }
+
     fn log(&mut self, _level: LogLevel, _message: &[u8]) {}
 
     fn savepoint(&mut self) -> Option<u64> {

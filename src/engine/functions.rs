@@ -183,6 +183,10 @@ impl Host for Deadline {
         Called::Done
     }
 
+    fn may_call(&mut self, _: &[&[u8]]) -> Option<bool> {
+        None
+    }
+
     fn log(&mut self, level: LogLevel, message: &[u8]) {
         write_log(level, message);
     }

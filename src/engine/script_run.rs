@@ -504,9 +504,7 @@ impl Worker {
                     Err(error) => error,
                 },
                 Ok(Step::RolledBack) => {
-                    *run = None;
-                    self.rollback();
-                    self.keeper.release(std::mem::take(&mut frame.grants));
+                    self.take_back(frame, run);
                     Self::flush_log(frame);
                     self.end_frame(frame);
                     self.stats().scripts_rolled_back.add(1);
@@ -524,9 +522,7 @@ impl Worker {
                     }
                 }
                 Ok(Step::Restart) => {
-                    *run = None;
-                    self.rollback();
-                    self.keeper.release(std::mem::take(&mut frame.grants));
+                    self.take_back(frame, run);
                     frame.restart();
                     self.stats().script_reruns.add(1);
                     continue;
@@ -536,13 +532,22 @@ impl Worker {
                 Err(error) => error,
             };
             debug_assert!(entry.spec.flags.contains(Flags::NOSCRIPT));
-            *run = None;
-            self.rollback();
-            self.keeper.release(std::mem::take(&mut frame.grants));
+            self.take_back(frame, run);
             self.end_frame(frame);
             self.stats().scripts_rolled_back.add(1);
             self.answer_error(client, out, mark, &error);
             return Stand::Over;
+        }
+    }
+
+    /// Takes back what a run did, which is over, and lets its locks go.
+    fn take_back(&mut self, frame: &mut Frame, run: &mut Option<ScriptRun>) {
+        *run = None;
+        self.rollback();
+        self.keeper.release(std::mem::take(&mut frame.grants));
+        // Where Lua could not suspend the script, it has queued for a lock in vain.
+        if let Some(wait) = frame.wait.take() {
+            self.keeper.cancel(wait);
         }
     }
 

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use mlua::ffi;
 
 use super::cache::Sha;
-use super::call::{redis_call, redis_pcall};
+use super::call::{acl_check_cmd, redis_call, redis_pcall};
 use super::convert::{push_bytes, push_single_field, string_at};
 use super::core::{Stop, core_of};
 use super::host::{AbortReason, LogLevel};
@@ -26,9 +26,10 @@ pub struct RedisVersion {
     pub number: u32,
 }
 
-const FUNCTIONS: [(&CStr, ffi::lua_CFunction); 14] = [
+const FUNCTIONS: [(&CStr, ffi::lua_CFunction); 15] = [
     (c"call", redis_call),
     (c"pcall", redis_pcall),
+    (c"acl_check_cmd", acl_check_cmd),
     (c"error_reply", error_reply),
     (c"status_reply", status_reply),
     (c"sha1hex", sha1hex),
@@ -255,13 +256,13 @@ unsafe extern "C-unwind" fn set_repl(lua: *mut ffi::lua_State) -> c_int {
     // SAFETY: called by Lua; nothing with a destructor is alive.
     unsafe {
         if ffi::lua_gettop(lua) != 1 {
-            return raise(lua, "ERR redis.set_repl() requires one argument.");
+            return raise(lua, "ERR redis.set_repl() requires two arguments.");
         }
         let flags = ffi::lua_tonumberx(lua, 1, std::ptr::null_mut()) as i64;
         if !(0..=3).contains(&flags) {
             return raise(
                 lua,
-                "ERR Invalid replication flags. Please use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.",
+                "ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.",
             );
         }
     }

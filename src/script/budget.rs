@@ -61,6 +61,39 @@ pub(super) unsafe fn start(lua: *mut ffi::lua_State) {
     }
 }
 
+/// Has the instructions of a script's own coroutine counted, one by one: what is left of a step cannot be read from one
+/// coroutine and given to the next.
+///
+/// # Safety
+/// `lua` must be a new coroutine of a running script.
+pub(super) unsafe fn start_coroutine(lua: *mut ffi::lua_State) {
+    // SAFETY: as the caller promised.
+    unsafe {
+        if core_of(lua).budget.is_some() {
+            ffi::lua_sethook(lua, Some(one_end), ffi::LUA_MASKCOUNT, 1);
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn one_end(lua: *mut ffi::lua_State, _event: *mut ffi::lua_Debug) {
+    // SAFETY: as in `step_end`.
+    unsafe {
+        let core = core_of(lua);
+        let mut is_over = is_over(core);
+        if let Some(budget) = &mut core.budget
+            && !is_over
+        {
+            if budget.left == 0 {
+                core.stop = Some(Stop::Abort(AbortReason::OutOfInstructions(budget.limit)));
+                is_over = true;
+            } else {
+                budget.left -= 1;
+            }
+        }
+        give_way(lua, is_over);
+    }
+}
+
 unsafe extern "C-unwind" fn step_end(lua: *mut ffi::lua_State, _event: *mut ffi::lua_Debug) {
     // SAFETY: Lua calls this between two instructions, where no call of ours is active in this state; nothing with a
     // destructor is alive.
@@ -82,9 +115,18 @@ unsafe extern "C-unwind" fn step_end(lua: *mut ffi::lua_State, _event: *mut ffi:
                 Some(_) => {}
             }
         }
+        give_way(lua, is_over);
+    }
+}
+
+/// Suspends the script where its slice is over, or its run.
+unsafe fn give_way(lua: *mut ffi::lua_State, is_over: bool) {
+    // SAFETY: as in `step_end`, whose last act this is.
+    unsafe {
         if !is_over && !watchdog::is_due() {
             return;
         }
+        let core = core_of(lua);
         if ffi::lua_isyieldable(lua) != 0 {
             if !is_over {
                 core.stop = Some(Stop::Preempted);

@@ -31,6 +31,39 @@ pub(super) unsafe extern "C-unwind" fn redis_pcall(lua: *mut ffi::lua_State) -> 
     unsafe { call(lua, OnError::Return) }
 }
 
+/// `redis.acl_check_cmd`.
+pub(super) unsafe extern "C-unwind" fn acl_check_cmd(lua: *mut ffi::lua_State) -> c_int {
+    // SAFETY: Lua calls this with a state of a VM; where it fails nothing with a destructor is alive.
+    unsafe {
+        let core = core_of(lua);
+        if let Err(text) = collect_arguments(lua, core) {
+            return fail(lua, core, text.as_bytes(), OnError::Raise);
+        }
+        let answer = match core.host {
+            Some(host) => {
+                let args = &core.args;
+                catch_unwind(AssertUnwindSafe(|| (*host).may_call(args)))
+            }
+            None => Ok(None),
+        };
+        core.args.clear();
+        match answer {
+            Ok(Some(may)) => {
+                ffi::lua_pushboolean(lua, may.into());
+                1
+            }
+            Ok(None) => fail(lua, core, UNKNOWN_TO_ACL.as_bytes(), OnError::Raise),
+            Err(panic) => {
+                drop(panic);
+                core.stop = Some(Stop::Abort(AbortReason::Panicked));
+                doom(lua)
+            }
+        }
+    }
+}
+
+const UNKNOWN_TO_ACL: &str = "ERR Invalid command passed to redis.acl_check_cmd()";
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OnError {
     Raise,

@@ -238,6 +238,7 @@ unsafe fn write_value(lua: *mut ffi::lua_State, index: c_int, rules: Rules, out:
                     _ => out.integer(value.into()),
                 }
             }
+            ffi::LUA_TTABLE if ffi::lua_checkstack(lua, SLOTS_TO_WRITE) == 0 => out.null(),
             ffi::LUA_TTABLE => {
                 let index = ffi::lua_absindex(lua, index);
                 if !is_plain_array(lua, index) && write_tagged(lua, index, rules, out) {
@@ -255,6 +256,9 @@ unsafe fn write_value(lua: *mut ffi::lua_State, index: c_int, rules: Rules, out:
         }
     }
 }
+
+/// What writing a table needs beside its elements: the fields that may give it a meaning, a key, a value.
+const SLOTS_TO_WRITE: c_int = 16;
 
 unsafe fn write_number(
     lua: *mut ffi::lua_State,
@@ -353,10 +357,22 @@ unsafe fn write_verbatim(lua: *mut ffi::lua_State, table: c_int, out: &mut dyn R
         {
             return false;
         }
-        let format = one_line(string_at(lua, -2));
-        out.verbatim(&format, string_at(lua, -1));
+        out.verbatim(&format_of_three(string_at(lua, -2)), string_at(lua, -1));
         true
     }
+}
+
+/// The protocol gives a format three letters: longer ones are cut, shorter ones filled up, as Redis does.
+fn format_of_three(format: &[u8]) -> String {
+    let letters = format.iter().copied().chain(std::iter::repeat(b' '));
+    let letters = letters.map(|byte| {
+        if byte.is_ascii_graphic() {
+            byte as char
+        } else {
+            ' '
+        }
+    });
+    letters.take(3).collect()
 }
 
 fn one_line(bytes: &[u8]) -> String {

@@ -27,6 +27,8 @@ pub(super) struct Core {
     pub dialect: Dialect,
     /// Set only while the coroutine is resumed.
     pub host: Option<*mut dyn Host>,
+    /// Where the script runs, in no coroutine of its own; only compared with.
+    pub outermost: *mut ffi::lua_State,
     /// The instructions that the script may still run, where its first line bounds them.
     pub budget: Option<Budget>,
     /// The registry slots of what a script rolled back with, and of the metatable of savepoints.

@@ -10,6 +10,7 @@ use super::cache::Script;
 use super::callee::{Callee, Entry};
 use super::convert::string_at;
 use super::joiner::OUT_OF_MEMORY;
+use super::legacy::wording;
 
 /// Why a script did not end well.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +38,11 @@ pub(super) unsafe fn from_compiler(lua: *mut ffi::lua_State, script: &Script) ->
     } else {
         b"ERR Error compiling script (new function): ".to_vec()
     };
-    // SAFETY: as the caller promised.
-    message.extend_from_slice(unsafe { string_at(lua, -1) });
+    // SAFETY: as the caller promised; memory is not limited.
+    unsafe {
+        wording::translate_top(lua);
+        message.extend_from_slice(string_at(lua, -1));
+    }
     ScriptError::without_position(message)
 }
 
@@ -96,12 +100,20 @@ unsafe fn error_text(lua: *mut ffi::lua_State) -> Vec<u8> {
             ffi::LUA_TTABLE => {
                 ffi::lua_checkstack(lua, 2);
                 ffi::lua_pushstring(lua, c"err".as_ptr());
-                if ffi::lua_rawget(lua, -2) == ffi::LUA_TSTRING {
-                    return string_at(lua, -1).to_vec();
+                match ffi::lua_rawget(lua, -2) {
+                    ffi::LUA_TSTRING => return string_at(lua, -1).to_vec(),
+                    ffi::LUA_TNUMBER => {
+                        ffi::lua_tolstring(lua, -1, std::ptr::null_mut());
+                        return string_at(lua, -1).to_vec();
+                    }
+                    _ => {}
                 }
                 b"(error object is a table value)"
             }
-            ffi::LUA_TSTRING => string_at(lua, -1),
+            ffi::LUA_TSTRING => {
+                wording::translate_top(lua);
+                string_at(lua, -1)
+            }
             ffi::LUA_TNUMBER => {
                 ffi::lua_tolstring(lua, -1, std::ptr::null_mut());
                 string_at(lua, -1)

@@ -8,6 +8,9 @@ pub trait Host {
     /// the call. The answer goes into `reply`, which is empty at entry; it is only read after [`Called::Done`].
     fn call(&mut self, args: &[&[u8]], reply: &mut ReplyTokens) -> Called;
 
+    /// `redis.acl_check_cmd`: whether the user may run a command with these arguments; `None`: there is no such command.
+    fn may_call(&mut self, args: &[&[u8]]) -> Option<bool>;
+
     /// `redis.log`.
     fn log(&mut self, level: LogLevel, message: &[u8]);
 

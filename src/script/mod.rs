@@ -23,6 +23,7 @@ mod call;
 mod callee;
 mod convert;
 mod core;
+mod coroutine;
 mod error;
 mod extensions;
 mod header;
@@ -41,6 +42,7 @@ mod tokens;
 mod turn;
 mod vm;
 mod watchdog;
+mod whole;
 
 #[cfg(test)]
 mod tests;

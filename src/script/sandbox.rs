@@ -6,8 +6,9 @@
 //! - `setmetatable` does not register `__gc`: no code of a script runs once its run is over. Lua 5.1 ignored it too.
 //! - `load` takes text only: bytecode can break the interpreter. `string.dump` is absent.
 //! - `pcall` hands a script the text of an error that Redis raised, not the table in which it travels.
-//! - `coroutine` is absent: a suspended or killed script inside a coroutine of its own would wake up in the code that
-//!   resumed it. So are `collectgarbage` and `print`.
+//! - `coroutine` is ours: a script that is suspended or killed inside a coroutine of its own must not wake up in the code
+//!   that resumed it ([`super::coroutine`]). `print` is absent, and so is `collectgarbage` (but for what scripts of Redis
+//!   ask it in dialect `redis`).
 //! - `math.random` starts anew with every run, from the run's seed.
 //!
 //! - What may run for long inside of one C call is ours, and gives way ([`super::turn`]): string patterns, and the table
@@ -24,8 +25,8 @@ use super::api::{self, RedisVersion};
 use super::cache::Dialect;
 use super::core::core_of;
 use super::extensions;
-use super::legacy;
-use super::{strings, tables};
+use super::legacy::{self, wording};
+use super::{coroutine, strings, tables};
 
 /// Builds the world of a fresh state: leaves the stand-in of the globals on the stack, and below it the real table.
 ///
@@ -64,12 +65,17 @@ pub(super) unsafe fn build(lua: *mut ffi::lua_State, dialect: Dialect, version: 
             protect(lua);
             ffi::lua_setfield(lua, globals, name.as_ptr());
         }
+        coroutine::push_library(lua, dialect);
+        protect(lua);
+        ffi::lua_setfield(lua, globals, c"coroutine".as_ptr());
         protect_string_metatable(lua, globals);
         if dialect == Dialect::Redis {
             legacy::adapt_globals(lua, globals);
         }
         api::push_table(lua, version);
         protect(lua);
+        ffi::lua_pushvalue(lua, -1);
+        ffi::lua_setfield(lua, globals, c"server".as_ptr());
         ffi::lua_setfield(lua, globals, c"redis".as_ptr());
         extensions::install(lua, globals, dialect);
 
@@ -245,6 +251,15 @@ unsafe extern "C-unwind" fn pairs(lua: *mut ffi::lua_State) -> c_int {
     3
 }
 
+/// `pairs` for a stand-in at 1; `None`: it is something else.
+///
+/// # Safety
+/// Called from a function that Lua called.
+pub(super) unsafe fn pairs_of_stand_in(lua: *mut ffi::lua_State) -> Option<c_int> {
+    // SAFETY: as the caller promised.
+    unsafe { push_real(lua, 1).then(|| pairs(lua)) }
+}
+
 unsafe extern "C-unwind" fn next(lua: *mut ffi::lua_State) -> c_int {
     // SAFETY: called by Lua; nothing with a destructor is alive.
     unsafe {
@@ -361,6 +376,8 @@ unsafe extern "C-unwind" fn pcall_finished(
                 ffi::lua_rotate(lua, -2, 1);
             }
             ffi::lua_settop(lua, -2);
+        } else {
+            wording::translate_top(lua);
         }
     }
     2
@@ -391,7 +408,7 @@ unsafe extern "C-unwind" fn random(lua: *mut ffi::lua_State) -> c_int {
                 return 1;
             }
             1 => match ffi::luaL_checkinteger(lua, 1) {
-                0 => (i64::MIN, i64::MAX),
+                0 if core_of(lua).dialect == Dialect::Aikv => (i64::MIN, i64::MAX),
                 high => (1, high),
             },
             2 => (

@@ -11,6 +11,7 @@ use std::ptr;
 
 use mlua::ffi;
 
+use super::cache::Dialect;
 use super::core::core_of;
 use super::joiner::Joiner;
 use super::turn::{Turn, doom, turn};
@@ -99,7 +100,9 @@ unsafe extern "C-unwind" fn insert(lua: *mut ffi::lua_State) -> c_int {
             }
             3 => {
                 let position = ffi::luaL_checkinteger(lua, 2);
-                if (position as u64).wrapping_sub(1) >= end as u64 {
+                if (position as u64).wrapping_sub(1) >= end as u64
+                    && core_of(lua).dialect == Dialect::Aikv
+                {
                     return ffi::luaL_argerror(lua, 2, c"position out of bounds".as_ptr());
                 }
                 insert_on(lua, 0, end as isize)
@@ -135,6 +138,9 @@ unsafe extern "C-unwind" fn remove(lua: *mut ffi::lua_State) -> c_int {
     unsafe {
         let size = check_len(lua, Use::ReadWrite);
         let position = ffi::luaL_optinteger(lua, 2, size);
+        if core_of(lua).dialect == Dialect::Redis && !(1..=size).contains(&position) {
+            return 0;
+        }
         if position != size && (position as u64).wrapping_sub(1) > size as u64 {
             return ffi::luaL_argerror(lua, 2, c"position out of bounds".as_ptr());
         }

@@ -84,7 +84,7 @@ pub(super) unsafe extern "C-unwind" fn slice_end(
         let core = core_of(lua);
         let mut is_over = is_over(core);
         if ffi::lua_isyieldable(lua) != 0 {
-            ffi::lua_sethook(lua, None, 0, 0);
+            calm(lua);
             if !is_over {
                 core.stop = Some(Stop::Preempted);
             }
@@ -99,6 +99,40 @@ pub(super) unsafe extern "C-unwind" fn slice_end(
         }
         ffi::lua_sethook(lua, Some(slice_end), ffi::LUA_MASKCOUNT, COUNT_PINNED);
     }
+}
+
+/// Takes back the hook that ends slices.
+///
+/// # Safety
+/// `lua` must be a state of a VM.
+pub(super) unsafe fn calm(lua: *mut ffi::lua_State) {
+    // SAFETY: as the caller promised.
+    unsafe { ffi::lua_sethook(lua, None, 0, 0) };
+}
+
+/// What becomes of a script that Lua cannot suspend though its slice is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pinned {
+    /// Resume it: it is asked again after some instructions.
+    GoesOn,
+    /// The run is over: return [`doom`].
+    Ends,
+}
+
+/// # Safety
+/// As for [`turn`]; `lua` is the coroutine that has yielded.
+pub(super) unsafe fn go_on_pinned(lua: *mut ffi::lua_State) -> Pinned {
+    // SAFETY: as the caller promised.
+    unsafe {
+        let core = core_of(lua);
+        if is_over(core) || is_overdue(core) {
+            return Pinned::Ends;
+        }
+        if core.budget.is_none() {
+            ffi::lua_sethook(lua, Some(slice_end), ffi::LUA_MASKCOUNT, COUNT_PINNED);
+        }
+    }
+    Pinned::GoesOn
 }
 
 /// Instructions until the next try, where Lua could not suspend the script.

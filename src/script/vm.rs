@@ -27,7 +27,9 @@ use super::pattern::Machine;
 use super::sandbox;
 use super::savepoint;
 use super::tokens::ReplyTokens;
+use super::turn::calm;
 use super::watchdog::Registration;
+use super::whole;
 use crate::resp::{Protocol, Reply};
 
 /// A Lua virtual machine of one dialect. It stays on the thread that made it.
@@ -81,6 +83,7 @@ impl Vm {
             memory: Rc::clone(&memory),
             dialect,
             host: None,
+            outermost: ptr::null_mut(),
             budget: None,
             rollback_slot: 0,
             savepoint_slot: 0,
@@ -241,6 +244,7 @@ impl Vm {
             let mut results = 0;
             let is_counted = (*self.core).budget.is_some();
             let arguments = std::mem::take(&mut self.arguments);
+            whole::begin(self.dialect);
             watch.enter(thread, is_counted);
             self.memory.limit();
             let status = ffi::lua_resume(thread, ptr::null_mut(), arguments, &raw mut results);
@@ -249,7 +253,7 @@ impl Vm {
             // Instructions are counted over all slices of a run.
             let counts_on = is_counted && status == ffi::LUA_YIELD;
             if !counts_on && ffi::lua_gethookmask(thread) != 0 {
-                ffi::lua_sethook(thread, None, 0, 0);
+                calm(thread);
             }
             (*self.core).host = None;
             status
@@ -366,6 +370,7 @@ impl Vm {
                     ffi::LUA_REGISTRYINDEX,
                     self.slots.coroutine.into(),
                 );
+                (*self.core).outermost = self.coroutine;
             }
         }
         self.coroutine

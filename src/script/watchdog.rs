@@ -282,6 +282,16 @@ extern "C" fn on_signal(_signal: libc::c_int) {
     slot.state.fetch_and(!SIGNALLED, Ordering::SeqCst);
 }
 
+/// The script goes on in another of its coroutines: the one that is to be interrupted.
+///
+/// A signal in between interrupts the one that has left; the next slice's finds the right one.
+pub(super) fn follow(lua: *mut ffi::lua_State) {
+    let slot = WATCHED.get();
+    debug_assert!(!slot.is_null(), "scripts run between `enter` and `leave`");
+    // SAFETY: as in the handler; scripts run on the thread that entered.
+    unsafe { (*slot).lua.store(lua, Ordering::Relaxed) };
+}
+
 fn install_handler() -> io::Result<()> {
     // SAFETY: an all-zero sigaction is valid; the handler above only writes atomics and calls `lua_sethook`.
     let result = unsafe {

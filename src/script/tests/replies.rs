@@ -399,3 +399,14 @@ fn logs_reach_the_host() {
     bench.value("redis.log(redis.LOG_WARNING, 'a', 1, 'b')");
     assert_eq!(bench.host.logged, [(LogLevel::Warning, b"a 1 b".to_vec())]);
 }
+
+/// Looking for the fields that give a table a meaning takes room on the stack, at each level.
+#[test]
+fn deep_tables_with_fields_find_room() {
+    for dialect in BOTH {
+        let mut bench = Bench::new(dialect);
+        let body = "local t = {1} for i = 1, 100 do t = {t, x = 1} end return t";
+        let expected = (0..100).fold(array([int(1)]), |inner, _| array([inner]));
+        assert_eq!(bench.value(body), expected);
+    }
+}

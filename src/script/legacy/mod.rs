@@ -1,7 +1,8 @@
 //! Names of Lua 5.1 that scripts for Redis use. Dialect `redis` has them, dialect `aikv` does not.
 //!
-//! What cannot be had from Lua 5.4: numbers are integers or floats, so `10 / 2` prints as `5.0` (a command still
-//! gets `5`), and `setfenv`, `getfenv` and `module` have no counterpart.
+//! Numbers are integers or floats here, but look alike ([`super::whole`]), and an argument that has to be whole is cut, not
+//! refused. What remains of Lua 5.4 is listed in `docs/scripting.md`. `setfenv`, `getfenv` and `module` are absent, as in
+//! Redis 7.
 //!
 //! Unsafe code: these are functions that Lua calls. The rule of [`super::call`] holds.
 
@@ -12,6 +13,10 @@ use mlua::ffi;
 
 use super::cache::Dialect;
 use super::sandbox::set_functions;
+
+mod base;
+mod text;
+pub(super) mod wording;
 
 /// Gives the library on top the names of its dialect.
 ///
@@ -28,15 +33,29 @@ pub(super) unsafe fn adapt_library(lua: *mut ffi::lua_State, name: &CStr, dialec
                     ffi::lua_setfield(lua, -2, absent.as_ptr());
                 }
             }
-            Dialect::Redis if name == c"math" => alias(lua, c"fmod", c"mod"),
-            Dialect::Redis if name == c"string" => alias(lua, c"gmatch", c"gfind"),
-            Dialect::Redis if name == c"table" => set_functions(lua, &TABLE_51),
+            Dialect::Redis if name == c"math" => {
+                text::cut_arguments(lua, c"random", 1, 2);
+                set_functions(lua, &[(c"log", log)]);
+                wrap(lua, c"fmod", fmod);
+                alias(lua, c"fmod", c"mod");
+            }
+            Dialect::Redis if name == c"string" => {
+                alias(lua, c"gmatch", c"gfind");
+                text::adapt(lua);
+            }
+            Dialect::Redis if name == c"table" => {
+                set_functions(lua, &TABLE_51);
+                text::cut_arguments(lua, c"concat", 3, 4);
+                text::cut_arguments(lua, c"remove", 2, 2);
+                wrap(lua, c"insert", insert);
+                wrap(lua, c"unpack", unpack);
+            }
             _ => {}
         }
     }
 }
 
-/// Adds `unpack` and `loadstring`, and the `assert` that names the position.
+/// Adds what the base library of Lua 5.1 has, and `unpack`.
 ///
 /// # Safety
 /// As for [`super::sandbox::build`]; the libraries are there.
@@ -46,11 +65,8 @@ pub(super) unsafe fn adapt_globals(lua: *mut ffi::lua_State, globals: c_int) {
         ffi::lua_getfield(lua, globals, c"table".as_ptr());
         ffi::lua_getfield(lua, -1, c"unpack".as_ptr());
         ffi::lua_setfield(lua, globals, c"unpack".as_ptr());
-        ffi::lua_getfield(lua, globals, c"load".as_ptr());
-        ffi::lua_setfield(lua, globals, c"loadstring".as_ptr());
-        ffi::lua_pushcclosure(lua, assert_51, 0);
-        ffi::lua_setfield(lua, globals, c"assert".as_ptr());
         ffi::lua_settop(lua, globals);
+        base::adapt(lua, globals);
     }
 }
 
@@ -58,8 +74,9 @@ const MATH_51: [&CStr; 7] = [
     c"cosh", c"sinh", c"tanh", c"pow", c"frexp", c"ldexp", c"log10",
 ];
 
-const TABLE_51: [(&CStr, ffi::lua_CFunction); 4] = [
+const TABLE_51: [(&CStr, ffi::lua_CFunction); 5] = [
     (c"getn", getn),
+    (c"setn", setn),
     (c"maxn", maxn),
     (c"foreach", foreach),
     (c"foreachi", foreachi),
@@ -73,15 +90,74 @@ unsafe fn alias(lua: *mut ffi::lua_State, name: &CStr, also: &CStr) {
     }
 }
 
-unsafe extern "C-unwind" fn assert_51(lua: *mut ffi::lua_State) -> c_int {
+/// Puts a function before the one of this name, which becomes its upvalue.
+unsafe fn wrap(lua: *mut ffi::lua_State, name: &CStr, function: ffi::lua_CFunction) {
+    // SAFETY: as `adapt_library` demands.
+    unsafe {
+        ffi::lua_getfield(lua, -1, name.as_ptr());
+        ffi::lua_pushcclosure(lua, function, 1);
+        ffi::lua_setfield(lua, -2, name.as_ptr());
+    }
+}
+
+/// Goes on as the function that [`wrap`] has found, in the same call.
+unsafe fn original(lua: *mut ffi::lua_State) -> c_int {
+    // SAFETY: called from a function that `wrap` made; what it found is a function of Rust or C without upvalues.
+    unsafe {
+        match ffi::lua_tocfunction(lua, ffi::lua_upvalueindex(1)) {
+            Some(function) => function(lua),
+            None => 0,
+        }
+    }
+}
+
+/// There is no base.
+unsafe extern "C-unwind" fn log(lua: *mut ffi::lua_State) -> c_int {
     // SAFETY: called by Lua; nothing with a destructor is alive.
     unsafe {
-        ffi::luaL_checkany(lua, 1);
-        if ffi::lua_toboolean(lua, 1) != 0 {
-            return ffi::lua_gettop(lua);
+        let value = ffi::luaL_checknumber(lua, 1);
+        ffi::lua_pushnumber(lua, value.ln());
+    }
+    1
+}
+
+/// What is left of a division by zero is no error, but no number.
+unsafe extern "C-unwind" fn fmod(lua: *mut ffi::lua_State) -> c_int {
+    // SAFETY: called by Lua; nothing with a destructor is alive.
+    unsafe {
+        if ffi::luaL_checknumber(lua, 2) == 0.0 {
+            let value = ffi::luaL_checknumber(lua, 1);
+            ffi::lua_pushnumber(lua, value % 0.0);
+            return 1;
         }
-        let message = ffi::luaL_optlstring(lua, 2, c"assertion failed!".as_ptr(), ptr::null_mut());
-        ffi::luaL_error(lua, c"%s".as_ptr(), message)
+        original(lua)
+    }
+}
+
+unsafe extern "C-unwind" fn insert(lua: *mut ffi::lua_State) -> c_int {
+    // SAFETY: called by Lua; nothing with a destructor is alive.
+    unsafe {
+        if ffi::lua_gettop(lua) == 3 {
+            text::cut(lua, 2, 2);
+        }
+        original(lua)
+    }
+}
+
+unsafe extern "C-unwind" fn unpack(lua: *mut ffi::lua_State) -> c_int {
+    // SAFETY: called by Lua; nothing with a destructor is alive.
+    unsafe {
+        ffi::luaL_checktype(lua, 1, ffi::LUA_TTABLE);
+        text::cut(lua, 2, 3);
+        original(lua)
+    }
+}
+
+unsafe extern "C-unwind" fn setn(lua: *mut ffi::lua_State) -> c_int {
+    // SAFETY: called by Lua; nothing with a destructor is alive.
+    unsafe {
+        ffi::luaL_checktype(lua, 1, ffi::LUA_TTABLE);
+        ffi::luaL_error(lua, c"'setn' is obsolete".as_ptr())
     }
 }
 
