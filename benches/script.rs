@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use aikv::resp::{Protocol, Reply, RespWriter};
 use aikv::script::{
-    AbortReason, Called, Dialect, Host, LogLevel, PoolOptions, RedisVersion, ReplyTokens, Script,
-    ScriptCache, ScriptRun, Sha, Step, VmPool, Watchdog,
+    AbortReason, Called, Dialect, Host, Library, LibraryHeader, LibrarySet, LogLevel, PoolOptions,
+    RedisVersion, ReplyTokens, Script, ScriptCache, ScriptRun, Sha, Step, VmPool, Watchdog,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -92,12 +92,60 @@ fn runs(criterion: &mut Criterion) {
             black_box(&buffer);
         });
     }
+    for (name, others) in [("function", 0), ("function_of_twenty", 19)] {
+        let library = library(&pool, others);
+        let callee = library.callee(b"f").expect("it was registered").clone();
+        let mut host = OneKey::default();
+        let mut buffer = Vec::new();
+        criterion.bench_function(&format!("run/{name}"), |bencher| {
+            bencher.iter(|| {
+                buffer.clear();
+                let vm = pool.take(Dialect::Aikv).expect("one is free");
+                let keys: [&[u8]; 1] = [b"key:000000012345"];
+                let argv: [&[u8]; 1] = [b"a value of thirty-two bytes, xyz"];
+                let mut run =
+                    ScriptRun::start(vm, callee.clone(), &keys, &argv, 7).expect("compiles");
+                let mut out = RespWriter::new(&mut buffer, Protocol::Resp2);
+                while run.resume(&mut host, &mut out) != Step::Done {}
+            });
+            black_box(&buffer);
+        });
+    }
     criterion.bench_function("vm/new_and_drop", |bencher| {
         bencher.iter(|| {
             let pool = VmPool::new(options, &watchdog);
             black_box(pool.take(Dialect::Aikv));
         });
     });
+}
+
+/// A library with the function `f`, which does what the script `set_get` does, and with others.
+fn library(pool: &VmPool, others: usize) -> LibrarySet {
+    let mut code = String::from(
+        "#!lua name=lib
+        local function set_get(keys, args) redis.call('SET', keys[1], args[1]); return redis.call('GET', keys[1]) end
+        redis.register_function('f', set_get)\n",
+    );
+    for other in 0..others {
+        code += &format!(
+            "redis.register_function('g{other}', function(keys, args) return set_get(keys, args) end)\n"
+        );
+    }
+    let header = LibraryHeader::parse(code.as_bytes()).expect("a name");
+    let mut library = Library::new(header, code.as_bytes(), Vec::new());
+    let mut run = library
+        .start(pool.take(Dialect::Aikv).expect("one is free"))
+        .expect("compiles");
+    let mut out = Vec::new();
+    let step = run.resume(
+        &mut OneKey::default(),
+        &mut RespWriter::new(&mut out, Protocol::Resp2),
+    );
+    assert_eq!(step, Step::Done);
+    library.set_functions(run.registered());
+    let mut set = LibrarySet::default();
+    set.add(Arc::new(library)).expect("no other is there");
+    set
 }
 
 fn cache(criterion: &mut Criterion) {

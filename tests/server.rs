@@ -9,6 +9,7 @@ mod server {
     mod dialect;
     mod extensions;
     mod full_disk;
+    mod functions;
     mod harness;
     mod hashes;
     mod isolation;

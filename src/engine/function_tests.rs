@@ -423,6 +423,28 @@ fn nothing_one_call_does_is_seen_by_another() {
     assert!(error.contains("nonexistent global variable"), "{error}");
 }
 
+#[test]
+fn what_is_there_is_told_by_info() {
+    let mut ours = Ours::start(&[]);
+    ours.load(LIBRARY);
+    let info = ours.call(&[b"INFO", b"memory"]).raw;
+    let info = String::from_utf8_lossy(&info);
+    let Reply::Array(functions) = ours.call(&[b"FUNCTION", b"LIST"]).reply else {
+        panic!("a list");
+    };
+    assert_eq!(functions.len(), 1);
+    let count = LIBRARY
+        .lines()
+        .filter(|line| line.starts_with("redis.register_function"))
+        .count();
+    for field in [
+        format!("number_of_functions:{count}"),
+        "number_of_libraries:1".to_owned(),
+    ] {
+        assert!(info.contains(&field), "{field}: {info}");
+    }
+}
+
 /// A call that was ended leaves the function that it was to call behind in its VM.
 #[test]
 fn a_call_that_was_ended_leaves_nothing_to_the_next() {

@@ -200,7 +200,8 @@ unsafe extern "C-unwind" fn log(lua: *mut ffi::lua_State) -> c_int {
             // Numbers become strings in place, which may raise an error: before anything is allocated.
             ffi::lua_tolstring(lua, index, std::ptr::null_mut());
         }
-        if write_log(lua, level, count) {
+        // What a library's code says is said once, when it is loaded, not by each call.
+        if core_of(lua).registrations.is_for_call() || write_log(lua, level, count) {
             return 0;
         }
         core_of(lua).stop = Some(Stop::Abort(AbortReason::Panicked));

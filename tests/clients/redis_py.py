@@ -86,6 +86,34 @@ def scripts(client):
         assert "MINE broken" in str(error)
 
 
+def functions(client, other):
+    library = """#!lua name=stock
+        local function left(key) return tonumber(redis.call('GET', key) or 0) end
+        redis.register_function('take', function(keys, args)
+            if left(keys[1]) < tonumber(args[1]) then return redis.error_reply('OUT of stock') end
+            return redis.call('DECRBY', keys[1], args[1])
+        end)
+        redis.register_function{function_name='left', flags={'no-writes'}, callback=function(keys) return left(keys[1]) end}
+    """
+    assert client.function_load(library) == "stock" and client.function_load(library, replace=True) == "stock"
+    client.set("apples", 5)
+    assert other.fcall("take", 1, "apples", 2) == 3 and client.fcall_ro("left", 1, "apples") == 3
+    for call in (lambda: client.fcall("take", 1, "apples", 9), lambda: client.fcall_ro("take", 1, "apples", 1)):
+        try:
+            call()
+            raise AssertionError("an error is no value")
+        except redis.ResponseError:
+            pass
+    with client.pipeline(transaction=True) as pipe:
+        assert pipe.fcall("take", 1, "apples", 1).get("apples").execute() == [2, "2"]
+    assert len(client.function_list(library="st*", withcode=True)) == 1 and client.function_stats()
+    dump = redis.Redis(connection_pool=redis.ConnectionPool(**{**client.connection_pool.connection_kwargs, "decode_responses": False}))
+    payload = dump.function_dump()
+    assert client.function_delete("stock") and client.function_list() == []
+    assert client.function_restore(payload) and client.fcall("left", 1, "apples") == 2
+    assert client.function_flush() and client.function_list() == []
+
+
 def administration(client):
     assert client.config_get("save", "appendonly").keys() == {"save", "appendonly"}
     assert client.config_set("slowlog-max-len", 64) and client.config_get("slowlog-max-len")["slowlog-max-len"] == "64"
@@ -109,6 +137,7 @@ def main(binary):
                 watched_transactions(client, other)
                 locks(client, other)
                 scripts(client)
+                functions(client, other)
                 administration(client)
                 print(f"RESP{protocol}: ok")
         finally:

@@ -122,6 +122,7 @@ fn put_listeners(section: &mut Section<'_>, shared: &Shared) {
 fn put_memory(section: &mut Section<'_>, shared: &Shared) {
     let stats = allocator::stats();
     let resident = process::resident_bytes();
+    let libraries = shared.libraries.current();
     let settings = shared.config.settings();
     let ratio = |part: u64, whole: u64| format!("{:.2}", part as f64 / whole.max(1) as f64);
     section
@@ -159,6 +160,10 @@ fn put_memory(section: &mut Section<'_>, shared: &Shared) {
             "mem_fragmentation_bytes",
             resident.saturating_sub(stats.allocated),
         )
+        .field("number_of_cached_scripts", shared.scripts.len())
+        .field("number_of_functions", libraries.function_count())
+        .field("number_of_libraries", libraries.len())
+        .field("used_memory_functions", libraries.heap_bytes())
         .field("mem_aof_buffer", shared.journal.stats().buffered_bytes)
         .field("mem_allocator", "jemalloc");
 }

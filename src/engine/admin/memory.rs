@@ -106,6 +106,7 @@ fn stats(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let keyspace = ctx.worker.shared.keyspace;
     let memory = allocator::stats();
     let resident = process::resident_bytes();
+    let functions = ctx.worker.shared.libraries.current().heap_bytes();
     let dataset = keyspace.heap_bytes() as u64;
     let keys: usize = (0..keyspace.databases())
         .map(|db| keyspace.size(keyspace.physical(db)).keys)
@@ -117,6 +118,7 @@ fn stats(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
             "aof.buffer",
             ctx.worker.shared.journal.stats().buffered_bytes as u64,
         ),
+        ("functions.caches", functions as u64),
         ("keys.count", keys as u64),
         ("keys.bytes-per-key", dataset / keys.max(1) as u64),
         ("dataset.bytes", dataset),

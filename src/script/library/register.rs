@@ -39,6 +39,11 @@ pub struct Registrations {
 }
 
 impl Registrations {
+    /// A library's code is being run for the sake of one of its functions.
+    pub fn is_for_call(&self) -> bool {
+        self.is_open && self.wanted.is_some()
+    }
+
     pub fn open(&mut self, wanted: Option<Arc<Function>>) {
         *self = Self {
             is_open: true,
