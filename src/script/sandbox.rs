@@ -230,6 +230,21 @@ unsafe fn push_real(lua: *mut ffi::lua_State, index: c_int) -> bool {
     }
 }
 
+/// Whether a value is a read-only table of the sandbox.
+///
+/// # Safety
+/// `lua` must be a state of a VM, with two free slots.
+pub(super) unsafe fn is_stand_in(lua: *mut ffi::lua_State, index: c_int) -> bool {
+    // SAFETY: as the caller promised.
+    unsafe {
+        let is_one = push_real(lua, index);
+        if is_one {
+            ffi::lua_settop(lua, -2);
+        }
+        is_one
+    }
+}
+
 /// Redis names no position here, since its check is inside of Lua's own functions.
 unsafe fn refuse_stand_in(lua: *mut ffi::lua_State) {
     // SAFETY: as for `push_real`; nothing with a destructor is alive.

@@ -22,7 +22,7 @@ use super::core::{Core, KillHandle, Kills, Memory, allocate};
 use super::error::{self, ScriptError};
 use super::extensions::Extensions;
 use super::host::Host;
-use super::library::{self, Function as LibraryFunction, Registrations};
+use super::library::{self, Function as LibraryFunction, Instances, Registrations, State};
 use super::pattern::Machine;
 use super::sandbox;
 use super::savepoint;
@@ -40,6 +40,10 @@ pub struct Vm {
     memory: Rc<Memory>,
     dialect: Dialect,
     version: RedisVersion,
+    /// `KEYS` and `ARGV` are there as globals.
+    shows_arguments: bool,
+    /// Functions of libraries whose state is kept.
+    instances: Instances,
     /// What the function at the bottom of the coroutine's stack is called with.
     arguments: c_int,
     /// Where scripts run. Null after a run that did not end by itself: what it left is never resumed.
@@ -126,6 +130,8 @@ impl Vm {
             memory,
             dialect,
             version,
+            shows_arguments: false,
+            instances: Instances::default(),
             arguments: 0,
             coroutine: ptr::null_mut(),
             slots,
@@ -166,6 +172,7 @@ impl Vm {
         core.run_number = runs;
         core.stop = None;
         core.budget = callee.limits().instructions_max.map(Budget::new);
+        let is_counted = core.budget.is_some();
         core.random.seed(seed);
         core.extensions.begin_run();
         core.tokens.set_protocol(Protocol::Resp2);
@@ -173,7 +180,18 @@ impl Vm {
             Entry::Script => self.ready_script(function, keys, argv),
             Entry::Registrations => self.ready_library(function, None, keys, argv),
             Entry::Function(wanted) => {
-                self.ready_library(function, Some(Arc::clone(wanted)), keys, argv);
+                // A budget counts the instructions of the library's code, too.
+                let state = if is_counted {
+                    Some(State::Unfit)
+                } else {
+                    self.instances.get(wanted, runs)
+                };
+                if let Some(State::Kept(slot)) = state {
+                    self.ready_function(slot, keys, argv);
+                } else {
+                    let keeps = state.is_none();
+                    self.ready_library(function, Some((wanted, keeps)), keys, argv);
+                }
             }
         }
         Ok(())
@@ -182,6 +200,7 @@ impl Vm {
     /// Leaves the script on the coroutine's stack, and its arguments in globals.
     fn ready_script(&mut self, function: c_int, keys: &[&[u8]], argv: &[&[u8]]) {
         self.arguments = 0;
+        self.shows_arguments = true;
         // SAFETY: outside of a resume; the fields that are set exist already or the table has no `__newindex`.
         unsafe {
             let thread = self.coroutine();
@@ -207,21 +226,19 @@ impl Vm {
     fn ready_library(
         &mut self,
         code: c_int,
-        wanted: Option<Arc<LibraryFunction>>,
+        wanted: Option<(&Arc<LibraryFunction>, bool)>,
         keys: &[&[u8]],
         argv: &[&[u8]],
     ) {
         const ARGUMENTS: c_int = 3;
-        self.core().registrations.open(wanted);
+        let keeps = wanted.is_some_and(|(_, keeps)| keeps);
+        let wanted = wanted.map(|(wanted, _)| Arc::clone(wanted));
+        self.core().registrations.open(wanted, keeps);
+        self.hide_arguments();
         self.arguments = ARGUMENTS;
         // SAFETY: as in `ready_script`.
         unsafe {
             let thread = self.coroutine();
-            ffi::lua_rawgeti(thread, ffi::LUA_REGISTRYINDEX, self.slots.globals.into());
-            for name in [c"KEYS", c"ARGV"] {
-                ffi::lua_pushnil(thread);
-                ffi::lua_setfield(thread, -2, name.as_ptr());
-            }
             library::forget_callback(thread);
             ffi::lua_settop(thread, 0);
             ffi::lua_pushcclosure(thread, library::enter, 0);
@@ -231,6 +248,47 @@ impl Vm {
             push_list(thread, keys);
             push_list(thread, argv);
             budget::start(thread);
+        }
+    }
+
+    /// Leaves on the coroutine's stack a function whose state is kept, with its arguments.
+    fn ready_function(&mut self, slot: c_int, keys: &[&[u8]], argv: &[&[u8]]) {
+        const ARGUMENTS: c_int = 2;
+        self.core().registrations.is_open = false;
+        self.arguments = ARGUMENTS;
+        self.hide_arguments();
+        // SAFETY: as in `ready_script`; the slot is this VM's.
+        unsafe {
+            let thread = self.coroutine();
+            library::ready(thread, slot);
+            push_list(thread, keys);
+            push_list(thread, argv);
+        }
+    }
+
+    /// Takes the globals away in which a script finds its arguments.
+    fn hide_arguments(&mut self) {
+        if !std::mem::take(&mut self.shows_arguments) {
+            return;
+        }
+        // SAFETY: as in `ready_script`.
+        unsafe {
+            ffi::lua_rawgeti(self.lua, ffi::LUA_REGISTRYINDEX, self.slots.globals.into());
+            for name in [c"KEYS", c"ARGV"] {
+                ffi::lua_pushnil(self.lua);
+                ffi::lua_setfield(self.lua, -2, name.as_ptr());
+            }
+            ffi::lua_settop(self.lua, 0);
+        }
+    }
+
+    /// Takes over what a run has found out of its function.
+    #[cold]
+    fn note_instance(&mut self, is_fit: bool) {
+        let runs = self.runs;
+        if let Some(function) = self.core().registrations.wanted.take() {
+            // SAFETY: outside of a resume.
+            unsafe { self.instances.add(self.lua, function, is_fit, runs) };
         }
     }
 
@@ -256,6 +314,9 @@ impl Vm {
                 calm(thread);
             }
             (*self.core).host = None;
+            if let Some(is_fit) = (*self.core).registrations.kept.take() {
+                self.note_instance(is_fit);
+            }
             status
         }
     }

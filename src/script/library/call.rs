@@ -11,6 +11,7 @@ use mlua::ffi;
 use super::super::api::{self, RedisVersion, raise};
 use super::super::core::core_of;
 use super::super::sandbox;
+use super::instance;
 use super::register::{CALLBACK, FUNCTIONS};
 
 /// The key in Lua's registry of what a library's code sees as globals.
@@ -87,6 +88,10 @@ unsafe extern "C-unwind" fn registered(lua: *mut ffi::lua_State, _: c_int, _: is
         let callback = ptr::from_ref(&CALLBACK).cast();
         if ffi::lua_rawgetp(lua, ffi::LUA_REGISTRYINDEX, callback) != ffi::LUA_TFUNCTION {
             return raise(lua, NOT_REGISTERED);
+        }
+        if core_of(lua).registrations.keeps {
+            let kept = instance::keep(lua);
+            core_of(lua).registrations.kept = Some(kept);
         }
         ffi::lua_pushvalue(lua, KEYS);
         ffi::lua_pushvalue(lua, ARGV);

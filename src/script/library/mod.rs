@@ -3,9 +3,9 @@
 //! A library is Lua code whose first line names it (`#!lua name=mylib`). When the code is run, it registers functions.
 //!
 //! Invariants:
-//! - A call runs the library's code from its beginning and then the function that this registered, both inside of the run
-//!   ([`call`]). What the code keeps in local variables is therefore the run's own: no run sees what another did, on whatever
-//!   thread it was.
+//! - A call begins as if the library's code had just been run: it runs the code, and then the function that this registered
+//!   ([`call`]), or puts back what that function can reach ([`instance`]). What the code keeps in local variables is
+//!   therefore the run's own: no run sees what another did, on whatever thread it was.
 //! - While the code runs there is nothing but `redis.register_function`, `redis.log` and constants ([`register`]), so that
 //!   it can neither reach a key nor depend on anything but itself.
 //! - What a library registers is known and kept from when it is loaded; a restart runs no code.
@@ -13,11 +13,13 @@
 
 mod call;
 mod header;
+mod instance;
 mod register;
 mod set;
 
 pub(super) use call::{enter, forget_callback, push_load_environment};
 pub use header::LibraryHeader;
+pub(super) use instance::{Instances, State, ready};
 pub(super) use register::Registrations;
 pub use set::{Conflict, Libraries, LibrarySet};
 

@@ -32,6 +32,10 @@ pub struct Registrations {
     pub is_open: bool,
     /// The only one that is of interest; it goes to [`CALLBACK`].
     pub wanted: Option<Arc<Function>>,
+    /// Whether the wanted one's state is to be kept, if it can be.
+    pub keeps: bool,
+    /// Whether it could be.
+    pub kept: Option<bool>,
     /// All of them by their names in lowercase, where none is wanted.
     pub all: BTreeMap<String, Function>,
     /// Bytes in `all`.
@@ -44,10 +48,11 @@ impl Registrations {
         self.is_open && self.wanted.is_some()
     }
 
-    pub fn open(&mut self, wanted: Option<Arc<Function>>) {
+    pub fn open(&mut self, wanted: Option<Arc<Function>>, keeps: bool) {
         *self = Self {
             is_open: true,
             wanted,
+            keeps,
             ..Self::default()
         };
     }

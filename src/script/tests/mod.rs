@@ -3,6 +3,7 @@
 mod budget;
 mod coroutines;
 mod extensions;
+mod functions;
 mod library;
 mod limits;
 mod replies;
