@@ -47,11 +47,13 @@ pub const ALL: [Data; 5] = [
     },
 ];
 
-/// Resident bytes that the data adds to a server.
+/// Resident bytes that the data adds to a server, once it does not rewrite its journal any more: what that takes meanwhile
+/// is not there in redis-server's figure, whose child does it.
 pub fn measure(binary: &Path, data: &Data) -> Result<u64> {
     let server = Server::start(binary, SERVER_CORE, 1)?;
     let before = server.resident_bytes()?;
     server.fill(data.times, data.command)?;
+    server.wait_until_no_rewrite()?;
     let after = server.resident_bytes()?;
     server.stop()?;
     Ok(after.saturating_sub(before))

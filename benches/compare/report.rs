@@ -57,7 +57,7 @@ pub fn page(
     }
     if !resident.is_empty() {
         page.push_str(
-            "\n## Memory\n\nWhat the data adds to the resident memory of each server.\n\n\
+            "\n## Memory\n\nWhat the data adds to the resident memory of each server, read while none rewrites its journal.\n\n\
              | data | MB, Redis | AiKv | ratio |\n|---|---|---|---|\n",
         );
         for (name, [redis, aikv]) in resident {

@@ -15,6 +15,7 @@ use crate::Result;
 
 const START_MAX: Duration = Duration::from_secs(10);
 const STOP_MAX: Duration = Duration::from_secs(30);
+const REWRITE_MAX: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(20);
 /// A reply that takes longer means that the server hangs.
 const REPLY_MAX: Duration = Duration::from_secs(30);
@@ -131,6 +132,20 @@ impl Server {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kilobytes = line.and_then(|rest| rest.split_whitespace().next());
         Ok(kilobytes.ok_or("no VmRSS")?.parse::<u64>()? * 1024)
+    }
+
+    /// Waits until the server does not rewrite its journal.
+    pub fn wait_until_no_rewrite(&self) -> Result<()> {
+        let mut client = Client::connect(self.port)?;
+        let began = Instant::now();
+        while began.elapsed() < REWRITE_MAX {
+            let info = client.call(&["INFO", "persistence"])?;
+            if !info.contains("aof_rewrite_in_progress:1") {
+                return Ok(());
+            }
+            std::thread::sleep(POLL);
+        }
+        Err("the journal is rewritten all the time".into())
     }
 
     /// Runs a command many times; `%n` in its words is a number of twelve digits that counts up from 0.
