@@ -126,7 +126,7 @@ impl Worker {
     }
 
     /// Counts a command that has ended. The time since the last one ended is its own: one look at the clock a command.
-    fn note_executed(&mut self, entry: &Entry, client: &Client, args: &Args<'_>) {
+    pub(super) fn note_executed(&mut self, entry: &Entry, client: &Client, args: &Args<'_>) {
         let now = Instant::now();
         let took = now.duration_since(self.clock);
         self.clock = now;

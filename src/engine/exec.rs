@@ -110,6 +110,7 @@ impl Worker {
     ) -> Flow {
         let mark = out.len();
         out.append(&mut exec.reply);
+        self.note_counts();
         self.buffers = std::mem::take(&mut exec.buffers);
         let started_us = exec.started_us;
         let flow = self.exec_go(*exec, mark, client, out);
@@ -124,6 +125,7 @@ impl Worker {
 
     /// Ends a parked EXEC: what it did is taken back before its locks go.
     pub(super) fn exec_cancel(&mut self, mut exec: Box<ExecRun>) {
+        self.note_counts();
         self.buffers = std::mem::take(&mut exec.buffers);
         self.rollback();
         if let Some(script) = exec.script.take() {
@@ -142,9 +144,13 @@ impl Worker {
     ) -> Flow {
         self.in_exec = true;
         let now_us = self.set_clock(exec.now_us);
+        let began = self.clock;
         let stand = self.exec_commands(&mut exec, mark, client, out);
         self.set_clock(now_us);
         self.in_exec = false;
+        // The time of the EXEC is that of all its commands; what they answer is no failure of it.
+        self.clock = began;
+        self.failed = false;
         match stand {
             InExec::Over => {}
             InExec::Suspended => {
@@ -197,16 +203,19 @@ impl Worker {
         loop {
             if let Some(mut script) = exec.script.take() {
                 let args = exec.commands[exec.next - 1].args.as_args();
+                let entry = exec.commands[exec.next - 1].entry;
                 match self.script_go_in_exec(&mut script, client, &args, mark, out) {
                     InExec::Suspended => {
                         exec.script = Some(script);
                         return InExec::Suspended;
                     }
-                    stand => {
+                    InExec::Over => {
                         self.script_leave_exec(script, &mut exec.grants);
-                        if matches!(stand, InExec::NeedsGate) {
-                            return stand;
-                        }
+                        self.note_executed(entry, client, &args);
+                    }
+                    InExec::NeedsGate => {
+                        self.script_leave_exec(script, &mut exec.grants);
+                        return InExec::NeedsGate;
                     }
                 }
             }
@@ -217,13 +226,18 @@ impl Worker {
             let args = args.as_args();
             self.feed_monitors(entry, client, &args);
             self.note_touching(entry, client);
+            self.failed = false;
             if let Run::Script(invocation) = entry.run {
                 let grants = &mut exec.grants;
                 exec.script = self.script_enter_exec(invocation, grants, client, &args, mark, out);
+                if exec.script.is_none() {
+                    self.note_executed(entry, client, &args);
+                }
             } else {
                 exec.closes |= self.exec_one(entry, client, args, out) == Flow::Close;
                 let met = self.take_met(&exec.grants);
                 debug_assert!(met.is_empty(), "who walks has the keyspace");
+                self.note_executed(entry, client, &args);
             }
         }
     }

@@ -23,6 +23,8 @@ mod client;
 mod commit;
 #[cfg(test)]
 mod conversations;
+#[cfg(test)]
+mod count_tests;
 mod dispatch;
 mod exec;
 #[cfg(test)]

@@ -31,12 +31,13 @@ impl Host for ScriptHost<'_> {
         let entry = match self.worker.shared.registry.find(&args) {
             Ok(entry) => entry,
             Err(error) => {
-                reply.error(&as_scripts_read_it(&error).line());
+                let known = self.worker.shared.registry.get(args.get(0));
+                self.refuse(known, &as_scripts_read_it(&error), reply);
                 return Called::Done;
             }
         };
         if let Some(error) = self.forbidden(entry) {
-            reply.error(&error.line());
+            self.refuse(Some(entry), &error, reply);
             return Called::Done;
         }
         match entry.run {
@@ -45,7 +46,7 @@ impl Host for ScriptHost<'_> {
                     Ok(Called::Done) => {}
                     Ok(other) => return other,
                     Err(error) => {
-                        reply.error(&error.line());
+                        self.refuse(Some(entry), &error, reply);
                         return Called::Done;
                     }
                 }
@@ -57,8 +58,12 @@ impl Host for ScriptHost<'_> {
                 self.run(handler, args, reply);
             }
             Run::Engine(handler) => self.engine_command(handler, args, reply),
-            Run::Script(_) | Run::Exec | Run::Container => reply.error(&NOT_ALLOWED.line()),
+            Run::Script(_) | Run::Exec | Run::Container => {
+                self.refuse(Some(entry), &NOT_ALLOWED, reply);
+                return Called::Done;
+            }
         }
+        self.note_called(entry, reply);
         Called::Done
     }
 
@@ -130,6 +135,31 @@ impl ScriptHost<'_> {
             0,
             worker.now_ms,
         )
+    }
+
+    /// Answers a command that is not even tried, and counts that.
+    #[cold]
+    fn refuse(&mut self, entry: Option<&Entry>, error: &Error, reply: &mut ReplyTokens) {
+        if let Some(entry) = entry {
+            let stats = self.worker.stats();
+            stats.command(entry.number as usize).rejected();
+        }
+        let line = error.line();
+        self.frame.note_error(&self.worker.shared.observer, &line);
+        reply.error(&line);
+    }
+
+    /// Counts a command that has answered.
+    #[inline]
+    fn note_called(&mut self, entry: &Entry, reply: &ReplyTokens) {
+        let stats = self.worker.stats();
+        let error = reply.error_text();
+        stats.command(entry.number as usize).ran(0, error.is_some());
+        stats.commands_processed.add(1);
+        if let Some(error) = error {
+            let line = String::from_utf8_lossy(error);
+            self.frame.note_error(&self.worker.shared.observer, &line);
+        }
     }
 
     fn forbidden(&self, entry: &Entry) -> Option<Error> {

@@ -74,10 +74,12 @@ impl Worker {
         let error = match self.script_step(frame, run, client, &parts, out) {
             Ok(Step::Done) => {
                 Self::flush_log(frame);
+                self.note_error_reply(frame, &out[base + script.mark..]);
                 return InExec::Over;
             }
             Ok(Step::RolledBack) => {
                 Self::flush_log(frame);
+                self.note_error_reply(frame, &out[base + script.mark..]);
                 self.script_undo_in_exec(script);
                 return InExec::Over;
             }
@@ -95,7 +97,7 @@ impl Worker {
         };
         *run = None;
         self.script_undo_in_exec(script);
-        self.answer_error(client, out, base + script.mark, &error);
+        self.answer_script_error(&script.frame, client, out, base + script.mark, &error);
         InExec::Over
     }
 

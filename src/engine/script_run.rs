@@ -27,8 +27,8 @@ use crate::command::{Command, Error, Flags, Group, KeyFlags, KeySpec, Spec};
 use crate::config::{self, Opt};
 use crate::keyspace::TxnBuffers;
 use crate::locks::{Footprint, Mode};
-use crate::observe::shortened;
-use crate::resp::{Args, OwnedArgs, RespWriter};
+use crate::observe::{Observer, shortened};
+use crate::resp::{Args, OwnedArgs, Reply, RespWriter};
 use crate::script::{
     AbortReason, Callee, Dialect, LogLevel, NOT_APPLIED, PoolOptions, RedisVersion, Script,
     ScriptError, ScriptFlags, ScriptRun, Sha, Step, VmPool,
@@ -193,6 +193,8 @@ pub struct Frame {
     pub wait: Option<Wait>,
     pub log: Vec<(LogLevel, Vec<u8>)>,
     pub savepoints: Savepoints,
+    /// The last error of a command. It has been counted, also if the script passes it on.
+    last_error: String,
     /// The client, where it keeps copies of what it reads.
     pub tracker: Option<Tracker>,
     first_db: usize,
@@ -444,6 +446,7 @@ impl Worker {
             wait: None,
             log: Vec::new(),
             savepoints: Savepoints::default(),
+            last_error: String::new(),
             tracker: tracking::reader(client),
             first_db: client.db,
             seed,
@@ -494,6 +497,7 @@ impl Worker {
             let error = match step {
                 Ok(Step::Done) => match self.commit() {
                     Ok(()) => {
+                        self.note_error_reply(frame, &out[mark..]);
                         self.serve_waiters(&mut frame.grants);
                         self.keeper.release(std::mem::take(&mut frame.grants));
                         Self::flush_log(frame);
@@ -504,10 +508,9 @@ impl Worker {
                     Err(error) => error,
                 },
                 Ok(Step::RolledBack) => {
-                    self.take_back(frame, run);
+                    self.script_undo(frame, run);
                     Self::flush_log(frame);
-                    self.end_frame(frame);
-                    self.stats().scripts_rolled_back.add(1);
+                    self.note_error_reply(frame, &out[mark..]);
                     return Stand::Over;
                 }
                 Ok(Step::WaitForLock) => {
@@ -532,12 +535,17 @@ impl Worker {
                 Err(error) => error,
             };
             debug_assert!(entry.spec.flags.contains(Flags::NOSCRIPT));
-            self.take_back(frame, run);
-            self.end_frame(frame);
-            self.stats().scripts_rolled_back.add(1);
-            self.answer_error(client, out, mark, &error);
+            self.script_undo(frame, run);
+            self.answer_script_error(frame, client, out, mark, &error);
             return Stand::Over;
         }
+    }
+
+    /// Ends a script of which nothing is to remain.
+    fn script_undo(&mut self, frame: &mut Frame, run: &mut Option<ScriptRun>) {
+        self.take_back(frame, run);
+        self.end_frame(frame);
+        self.stats().scripts_rolled_back.add(1);
     }
 
     /// Takes back what a run did, which is over, and lets its locks go.
@@ -708,6 +716,31 @@ impl Worker {
         }
     }
 
+    /// Answers with the error of a script.
+    pub(super) fn answer_script_error(
+        &mut self,
+        frame: &Frame,
+        client: &Client,
+        out: &mut Vec<u8>,
+        mark: usize,
+        error: &Error,
+    ) {
+        out.truncate(mark);
+        RespWriter::new(out, client.protocol).error(&error.line());
+        self.note_error_reply(frame, &out[mark..]);
+    }
+
+    /// Counts the reply of a script if it is an error. One that a command gave was counted then.
+    pub(super) fn note_error_reply(&mut self, frame: &Frame, reply: &[u8]) {
+        let Some(line) = reply.strip_prefix(b"-") else {
+            return;
+        };
+        self.failed = true;
+        if frame.last_error.is_empty() || !line.starts_with(frame.last_error.as_bytes()) {
+            self.shared.observer.errors.count(line);
+        }
+    }
+
     pub(super) fn flush_log(frame: &mut Frame) {
         for (level, message) in frame.log.drain(..) {
             write_log(level, &message);
@@ -734,6 +767,13 @@ impl Frame {
         if self.log.len() < LOG_LINES_MAX {
             self.log.push((level, message.to_vec()));
         }
+    }
+
+    /// Counts the error of a command.
+    #[cold]
+    pub fn note_error(&mut self, observer: &Observer, line: &str) {
+        observer.errors.count(line.as_bytes());
+        line.clone_into(&mut self.last_error);
     }
 
     /// Readies the next run: as if the first had never been.

@@ -176,6 +176,9 @@ impl Worker {
     /// Counts what the transactions of the pass have met, those of suspended scripts excepted.
     pub(super) fn note_counts(&mut self) {
         let counts = std::mem::take(&mut self.buffers.counts);
+        if !self.buffers.resized.is_empty() {
+            self.shared.keyspace.resize(&mut self.buffers.resized);
+        }
         let stats = self.stats();
         stats.keyspace_hits.add(counts.hits);
         stats.keyspace_misses.add(counts.misses);
@@ -267,6 +270,7 @@ impl Worker {
         self.set_clock(clock::unix_us());
         self.read_settings();
         self.expire_cycle();
+        self.note_counts();
         self.shared.gate.leave(self.shard);
         if self.shard == 0 {
             allocator::sample();

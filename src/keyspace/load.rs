@@ -93,6 +93,7 @@ impl<'a> Loader<'a> {
                 table.volatile -= gone;
             }
         }
+        self.keyspace.count_all();
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use super::awaited::AwaitedKeys;
 use super::entries::Entries;
 pub use super::entries::{Entry, TableHash};
+use super::sizes::Sizes;
 use super::watch::WatchTable;
 
 /// A key's name.
@@ -121,6 +122,7 @@ pub struct DbSize {
 /// All databases.
 #[derive(Debug)]
 pub struct Keyspace {
+    pub(super) sizes: Sizes,
     stripes: Box<[CachePadded<Mutex<Stripe>>]>,
     hasher: RandomState,
     /// The physical database behind each logical one.
@@ -159,6 +161,7 @@ impl Keyspace {
             CachePadded::new(Mutex::new(stripe))
         };
         Self {
+            sizes: Sizes::new(databases),
             stripes: (0..STRIPES).map(|_| stripe()).collect(),
             hasher: RandomState::new(),
             physical: (0..databases).map(|db| AtomicU8::new(db as u8)).collect(),
@@ -298,7 +301,7 @@ impl Keyspace {
         tables.map(|table| table.entries.len()).sum()
     }
 
-    /// The sizes of a physical database, with what transactions have not committed yet.
+    /// The sizes of a physical database, with what transactions have not committed yet: by a walk over all stripes.
     pub fn size(&self, db: u8) -> DbSize {
         let mut size = DbSize::default();
         for index in 0..STRIPES {

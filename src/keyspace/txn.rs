@@ -3,10 +3,11 @@
 use super::awaited::Readied;
 use super::edit::Change;
 use super::effects::{Effects, EffectsMark, Notify};
+use super::log::{log_chunks, log_header, log_removed, log_value};
 use super::record::{self, CHUNK_LEN};
-use super::stored;
+use super::sizes::Resized;
 use super::table::{Entry, Key, Keyspace, Stripe, Table, TableHash};
-use super::undo::{Old, Place, Undo};
+use super::undo::{Left, Old, Place, Undo};
 use crate::value::{Limits, Str, StrBuf, Value};
 use aidb::{DB, SavePoint, Sequence, WriteBatch};
 use parking_lot::MutexGuard;
@@ -32,6 +33,8 @@ pub struct TxnBuffers {
     pub readied: Readied,
     /// Keys that a walk has found locked; the layer above takes it.
     pub met: Vec<u64>,
+    /// How commits have changed the sizes of databases; the layer above hands it to [`Keyspace::resize`].
+    pub resized: Resized,
     /// What was counted since the layer above took it.
     pub counts: TxnCounts,
 }
@@ -55,6 +58,8 @@ impl TxnBuffers {
         let empty = Self {
             limits: self.limits,
             effects: Effects::new(self.effects.notify_classes()),
+            // What is committed is no part of the transaction.
+            resized: std::mem::take(&mut self.resized),
             ..Self::default()
         };
         std::mem::replace(self, empty)
@@ -221,7 +226,11 @@ impl<'a> Txn<'a> {
                 accessed_s,
             };
             self.table(place.hash).insert(entry);
-            self.buffers.undo.push(Undo::Restore { place, old: None });
+            self.buffers.undo.push(Undo::Restore {
+                place,
+                old: None,
+                left: Left::value(expire_ms),
+            });
             self.notify(Notify::NEW, "new", key);
             return false;
         };
@@ -249,6 +258,7 @@ impl<'a> Txn<'a> {
         self.buffers.undo.push(Undo::Restore {
             place,
             old: Some(old),
+            left: Left::value(expire_ms),
         });
         true
     }
@@ -268,13 +278,15 @@ impl<'a> Txn<'a> {
             return false;
         };
         let place = self.place(key);
+        let expire_ms = at_ms.unwrap_or(0);
         let old = self
             .table(place.hash)
-            .set_expire(place.hash, key, at_ms.unwrap_or(0));
+            .set_expire(place.hash, key, expire_ms);
         self.log_header(&place, slot);
         self.buffers.undo.push(Undo::Expire {
             place,
             expire_ms: old,
+            left: Left::value(expire_ms),
         });
         true
     }
@@ -344,6 +356,7 @@ impl<'a> Txn<'a> {
         }
         log_value(self.buffers, to_db, to, &entry.value, entry.expire_ms);
         let hash = to_place.hash;
+        let left = Left::value(entry.expire_ms);
         self.table(hash).insert(Entry {
             hash: TableHash::of(hash),
             key: Key::from_slice(to),
@@ -354,6 +367,7 @@ impl<'a> Txn<'a> {
             from: from_place,
             to: to_place,
             replaced,
+            left,
         });
         self.notify(Notify::NEW, "new", to);
         self.db = from_db;
@@ -479,8 +493,13 @@ impl<'a> Txn<'a> {
                 });
             }
         }
-        let garbage = self.buffers.undo.iter().map(Undo::garbage);
-        if garbage.sum::<usize>() >= FREE_ASIDE_ELEMENTS_MIN {
+        let TxnBuffers { undo, resized, .. } = &mut *self.buffers;
+        let mut garbage = 0;
+        for undo in undo {
+            undo.resize(resized);
+            garbage += undo.garbage();
+        }
+        if garbage >= FREE_ASIDE_ELEMENTS_MIN {
             let garbage = std::mem::take(&mut self.buffers.undo);
             // Where no thread can be had, the closure is dropped here, and the values with it.
             let _ = std::thread::Builder::new()
@@ -637,6 +656,7 @@ impl<'a> Txn<'a> {
         let undo = Undo::Restore {
             place,
             old: Some(Old::from(entry)),
+            left: Left::Nothing,
         };
         self.buffers.undo.push(undo);
     }
@@ -659,9 +679,11 @@ impl<'a> Txn<'a> {
         buf[offset..end].copy_from_slice(bytes);
         let len = buf.len();
         self.log_replaced(&place, slot, &old.value);
+        let left = Left::value(old.expire_ms);
         self.buffers.undo.push(Undo::Restore {
             place,
             old: Some(old),
+            left,
         });
         len
     }
@@ -716,79 +738,5 @@ impl<'a> Txn<'a> {
             .and_then(|t| t.entries.get(slot));
         debug_assert!(entry.is_some(), "found under the same mutex");
         entry
-    }
-}
-
-#[inline]
-fn log_value(buffers: &mut TxnBuffers, db: u8, key: &[u8], value: &Value, expire_ms: i64) {
-    log_header(buffers, db, key, value, expire_ms);
-    if !record::is_composite(value) {
-        return;
-    }
-    let Some(collection) = stored::stored(value) else {
-        log_chunks(buffers, db, key, value, 0..usize::MAX);
-        return;
-    };
-    let TxnBuffers {
-        batch, record_key, ..
-    } = buffers;
-    record_key.clear();
-    record::put_element_prefix(record_key, db, key);
-    let prefix_len = record_key.len();
-    collection.elements(&mut |element, value| {
-        record_key.truncate(prefix_len);
-        record_key.extend_from_slice(element);
-        batch.put(record_key, value);
-    });
-}
-
-#[inline]
-pub(super) fn log_header(
-    buffers: &mut TxnBuffers,
-    db: u8,
-    key: &[u8],
-    value: &Value,
-    expire_ms: i64,
-) {
-    buffers.record_key.clear();
-    buffers.record_value.clear();
-    record::put_header_key(&mut buffers.record_key, db, key);
-    record::put_header(&mut buffers.record_value, value, expire_ms);
-    buffers
-        .batch
-        .put(&buffers.record_key, &buffers.record_value);
-}
-
-fn log_chunks(
-    buffers: &mut TxnBuffers,
-    db: u8,
-    key: &[u8],
-    value: &Value,
-    chunks: std::ops::Range<usize>,
-) {
-    let Value::Str(Str::Bytes(bytes) | Str::Raw(bytes)) = value else {
-        return;
-    };
-    let wanted = chunks.len();
-    for (index, chunk) in bytes
-        .chunks(CHUNK_LEN)
-        .enumerate()
-        .skip(chunks.start)
-        .take(wanted)
-    {
-        buffers.record_key.clear();
-        record::put_chunk_key(&mut buffers.record_key, db, key, index as u32);
-        buffers.batch.put(&buffers.record_key, chunk);
-    }
-}
-
-fn log_removed(buffers: &mut TxnBuffers, db: u8, key: &[u8], value: &Value) {
-    buffers.record_key.clear();
-    if record::is_composite(value) {
-        record::put_key_prefix(&mut buffers.record_key, db, key);
-        buffers.batch.delete_prefix(&buffers.record_key);
-    } else {
-        record::put_header_key(&mut buffers.record_key, db, key);
-        buffers.batch.delete(&buffers.record_key);
     }
 }

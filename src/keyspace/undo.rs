@@ -1,5 +1,6 @@
 //! What takes a change back. Played backwards, a transaction's list leaves the keyspace as it was.
 
+use super::sizes::{Resized, SizeChange};
 use super::table::{Entry, Key, Table, TableHash};
 use super::txn::Txn;
 use crate::value::Value;
@@ -20,12 +21,49 @@ pub struct Old {
     pub accessed_s: u32,
 }
 
+/// What a change has left at its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    Nothing,
+    /// A value without an expiry.
+    Lasting,
+    /// A value with an expiry.
+    Volatile,
+}
+
+impl Left {
+    #[inline]
+    pub fn value(expire_ms: i64) -> Self {
+        if expire_ms == 0 {
+            Self::Lasting
+        } else {
+            Self::Volatile
+        }
+    }
+
+    #[inline]
+    fn size(self) -> SizeChange {
+        SizeChange {
+            keys: i64::from(self != Self::Nothing),
+            volatile: i64::from(self == Self::Volatile),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub enum Undo {
     /// The key was set, replaced or removed; `None`: it was not there.
-    Restore { place: Place, old: Option<Old> },
+    Restore {
+        place: Place,
+        old: Option<Old>,
+        left: Left,
+    },
     /// The key's expiry was changed.
-    Expire { place: Place, expire_ms: i64 },
+    Expire {
+        place: Place,
+        expire_ms: i64,
+        left: Left,
+    },
     /// A long string had these bytes at `offset`, and this length.
     Bytes {
         place: Place,
@@ -40,6 +78,7 @@ pub enum Undo {
         from: Place,
         to: Place,
         replaced: Option<Old>,
+        left: Left,
     },
     /// A whole database was emptied: its table of each stripe.
     Flushed { db: u8, tables: Vec<Table> },
@@ -51,8 +90,10 @@ impl Undo {
     /// Takes this change back, under the stripe that the transaction holds where it is the key's.
     pub fn play(self, txn: &mut Txn<'_>) {
         match self {
-            Undo::Restore { place, old } => restore(txn, place, old),
-            Undo::Expire { place, expire_ms } => in_table(txn, &place, |table| {
+            Undo::Restore { place, old, .. } => restore(txn, place, old),
+            Undo::Expire {
+                place, expire_ms, ..
+            } => in_table(txn, &place, |table| {
                 table.set_expire(place.hash, &place.key, expire_ms);
             }),
             Undo::Bytes {
@@ -84,7 +125,9 @@ impl Undo {
                     });
                 }
             }
-            Undo::Moved { from, to, replaced } => {
+            Undo::Moved {
+                from, to, replaced, ..
+            } => {
                 let mut moved = None;
                 in_table(txn, &to, |table| moved = table.remove(to.hash, &to.key));
                 let Some(entry) = moved else {
@@ -112,6 +155,39 @@ impl Undo {
                 // Who has begun to watch in the meantime watches the wrong database.
                 keyspace.watched.mark_all();
             }
+        }
+    }
+
+    /// How the change has changed the sizes of databases.
+    #[inline]
+    pub fn resize(&self, resized: &mut Resized) {
+        let size = |old: &Option<Old>| old.as_ref().map_or(Left::Nothing, Old::left).size();
+        match self {
+            Undo::Restore { place, old, left } => resized.note(place.db, left.size() - size(old)),
+            Undo::Expire {
+                place,
+                expire_ms,
+                left,
+            } => resized.note(place.db, left.size() - Left::value(*expire_ms).size()),
+            Undo::Moved {
+                from,
+                to,
+                replaced,
+                left,
+            } => {
+                resized.note(from.db, SizeChange::default() - left.size());
+                resized.note(to.db, left.size() - size(replaced));
+            }
+            Undo::Flushed { db, tables } => {
+                for table in tables {
+                    let size = SizeChange {
+                        keys: table.entries.len() as i64,
+                        volatile: i64::from(table.volatile),
+                    };
+                    resized.note(*db, SizeChange::default() - size);
+                }
+            }
+            Undo::Edited { .. } | Undo::Bytes { .. } | Undo::Swapped { .. } => {}
         }
     }
 
@@ -143,6 +219,13 @@ impl Undo {
             }
             Undo::Flushed { .. } | Undo::Swapped { .. } => visit(None),
         }
+    }
+}
+
+impl Old {
+    #[inline]
+    fn left(&self) -> Left {
+        Left::value(self.expire_ms)
     }
 }
 

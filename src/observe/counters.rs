@@ -225,7 +225,7 @@ shard_stats! {
     counters {
         connections_received: "Connections accepted.",
         connections_rejected: "Connections closed because `maxclients` were there.",
-        commands_processed: "Commands run, those of scripts not included.",
+        commands_processed: "Commands run, also by scripts and EXEC.",
         net_input_bytes: "Bytes read from clients.",
         net_output_bytes: "Bytes written to clients.",
         reads_processed: "Receives from sockets.",

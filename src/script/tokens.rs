@@ -68,7 +68,7 @@ impl ReplyTokens {
     }
 
     /// The text of the reply if it is an error.
-    pub(super) fn error_text(&self) -> Option<&[u8]> {
+    pub fn error_text(&self) -> Option<&[u8]> {
         match self.tokens.first() {
             Some(&Token::Error(text)) => Some(self.text(text)),
             _ => None,

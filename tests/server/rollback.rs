@@ -5,6 +5,7 @@ use crate::common::generator::Generator;
 use crate::common::resp::{Client, Reply};
 use crate::common::rng::Rng;
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 250;
 /// Requests between two scripts, so that each finds something else.
@@ -69,6 +70,7 @@ fn roll_back(keys: &[&str]) {
         }
         let error = error_text(client.call(&request).reply);
         let after = snapshot(&mut client);
+        assert_counted(&mut client);
         assert!(
             before == after,
             "round {round} of seed {seed} ended by '{end}' ({error}) left\n{}",
@@ -110,6 +112,39 @@ pub fn snapshot(client: &mut Client) -> Snapshot {
     }
     client.call(&["SELECT", "0"]);
     all
+}
+
+/// INFO counts the keys that are there, once those that have expired are removed.
+pub fn assert_counted(client: &mut Client) {
+    let begin = Instant::now();
+    loop {
+        let (counted, there) = (counted(client), sizes(&snapshot(client)));
+        if counted == there {
+            return;
+        }
+        assert!(
+            begin.elapsed() < Duration::from_secs(5),
+            "{counted:?} keys and volatile ones are counted, {there:?} are there"
+        );
+    }
+}
+
+fn counted(client: &mut Client) -> (usize, usize) {
+    let Reply::Bulk(info) = client.call(&["INFO", "keyspace"]).reply else {
+        panic!("INFO answers with text");
+    };
+    let info = String::from_utf8(info).expect("text");
+    let sum = |name: &str| {
+        let fields = info.split(['\r', '\n', ':', ',']);
+        let numbers = fields.filter_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+        numbers.map(|n| n.parse::<usize>().expect("a number")).sum()
+    };
+    (sum("keys"), sum("expires"))
+}
+
+fn sizes(snapshot: &Snapshot) -> (usize, usize) {
+    let volatile = snapshot.values().filter(|answers| answers[2] != b":-1\r\n");
+    (snapshot.len(), volatile.count())
 }
 
 pub fn difference(before: &Snapshot, after: &Snapshot) -> String {

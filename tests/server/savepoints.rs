@@ -2,6 +2,7 @@
 //! it keeps is what the journal has.
 
 use super::harness::Server;
+use super::rollback::{assert_counted, difference, snapshot};
 use crate::common::generator::Generator;
 use crate::common::resp::{Client, Reply};
 use crate::common::rng::Rng;
@@ -100,16 +101,18 @@ fn go_back(keys: &[&str]) {
         went_back += backs;
         learn(&mut generator, &mut client);
         if round % ROUNDS_BETWEEN_CRASHES == 0 {
-            let before = super::rollback::snapshot(&mut client);
+            let before = snapshot(&mut client);
             assert!(before.len() > 10, "there is something to keep");
+            assert_counted(&mut client);
             server.kill9();
             server.restart();
             client = server.client();
-            let after = super::rollback::snapshot(&mut client);
+            let after = snapshot(&mut client);
+            assert_counted(&mut client);
             assert!(
                 before == after,
                 "after the crash in round {round} of seed {seed}\n{}",
-                super::rollback::difference(&before, &after)
+                difference(&before, &after)
             );
         }
     }

@@ -233,11 +233,19 @@ pub fn last_save_s(shared: &Shared) -> i64 {
 fn put_keyspace(section: &mut Section<'_>, shared: &Shared) {
     let keyspace = shared.keyspace;
     for db in 0..keyspace.databases() {
-        let size = keyspace.size(keyspace.physical(db));
+        let physical = keyspace.physical(db);
+        let size = keyspace.committed_size(physical);
         if size.keys > 0 {
+            let ttl_ms = match size.volatile {
+                0 => 0,
+                _ => keyspace.average_ttl_ms(physical, clock::unix_ms()),
+            };
             section.field(
                 &format!("db{db}"),
-                format_args!("keys={},expires={}", size.keys, size.volatile),
+                format_args!(
+                    "keys={},expires={},avg_ttl={ttl_ms}",
+                    size.keys, size.volatile
+                ),
             );
         }
     }

@@ -103,13 +103,14 @@ fn usage(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn stats(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    ctx.worker.note_counts();
     let keyspace = ctx.worker.shared.keyspace;
     let memory = allocator::stats();
     let resident = process::resident_bytes();
     let functions = ctx.worker.shared.libraries.current().heap_bytes();
     let dataset = keyspace.heap_bytes() as u64;
     let keys: usize = (0..keyspace.databases())
-        .map(|db| keyspace.size(keyspace.physical(db)).keys)
+        .map(|db| keyspace.committed_size(keyspace.physical(db)).keys)
         .sum();
     let bytes = [
         ("peak.allocated", memory.peak),

@@ -20,11 +20,12 @@ mod tests;
 mod zset;
 
 use super::effects::Notify;
+use super::log::log_header;
 use super::record;
 use super::stored::Stored;
 use super::table::{Entry, TableHash};
-use super::txn::{Txn, TxnBuffers, log_header};
-use super::undo::{Place, Undo};
+use super::txn::{Txn, TxnBuffers};
+use super::undo::{Left, Place, Undo};
 use crate::value::{Hash, Limits, List, Set, Stream, Value, ZSet};
 use std::ops::Deref;
 
@@ -325,6 +326,7 @@ impl Txn<'_> {
         self.undo(Undo::Restore {
             place: place.clone(),
             old: None,
+            left: Left::Lasting,
         });
         self.notify(Notify::NEW, "new", &place.key);
         slot

@@ -137,7 +137,7 @@ const SECTIONS: &str = "Server Clients Memory Persistence Stats Replication CPU 
     Latencystats Cluster Keyspace Shards Scripting Locks";
 /// Lines of INFO after the requests below.
 const INFO_LINES: &str = "redis_version:7.2.4 connected_clients:1 aof_enabled:1 role:master cluster_enabled:0 \
-    db0:keys=2,expires=1 db3:keys=1,expires=0 errorstat_ERR:count=2 journal_appended:3 \
+    db3:keys=1,expires=0,avg_ttl=0 errorstat_ERR:count=2 journal_appended:3 \
     keyspace_hits:1 keyspace_misses:1 expired_keys:0 expired_subkeys:0";
 
 #[test]
@@ -168,6 +168,9 @@ fn info_tells_what_happened() {
             "{line} is not in {info}"
         );
     }
+    let ttl_ms = info.split_once("db0:keys=2,expires=1,avg_ttl=");
+    let ttl_ms = ttl_ms.and_then(|(_, rest)| rest.lines().next()?.parse().ok());
+    assert!(ttl_ms.is_some_and(|ms: u64| ms > 90_000 && ms <= 100_000));
     assert!(
         info.contains("cmdstat_set:calls=3,") && info.contains("cmdstat_get:calls=0,"),
         "{info}"
