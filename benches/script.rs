@@ -153,9 +153,9 @@ fn library(pool: &VmPool, others: usize) -> LibrarySet {
 fn cache(criterion: &mut Criterion) {
     let cache = ScriptCache::default();
     let body = b"redis.call('SET',KEYS[1],ARGV[1]); return redis.call('GET',KEYS[1])";
-    let hex = cache.for_eval(body).expect("no header").sha.to_hex();
+    let hex = cache.for_eval(body, 1).expect("no header").sha.to_hex();
     criterion.bench_function("cache/eval_known_body", |bencher| {
-        bencher.iter(|| cache.for_eval(black_box(body)));
+        bencher.iter(|| cache.for_eval(black_box(body), 1));
     });
     criterion.bench_function("cache/evalsha", |bencher| {
         bencher.iter(|| Sha::from_hex(black_box(&hex)).and_then(|sha| cache.get(&sha)));

@@ -16,7 +16,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("observe", &["base"]),
     ("keyspace", &["value", "base"]),
     ("command", &["keyspace", "value", "resp", "base"]),
-    ("script", &["command", "keyspace", "resp", "config", "base"]),
+    (
+        "script",
+        &["command", "keyspace", "resp", "config", "observe", "base"],
+    ),
     (
         "engine",
         &[

@@ -18,6 +18,12 @@ pub fn unix_ms() -> i64 {
 
 /// Microseconds since the process first asked; never goes backwards.
 pub fn monotonic_us() -> u64 {
+    monotonic_us_at(Instant::now())
+}
+
+/// A moment on the clock of [`monotonic_us`]; zero, where it is from before that began.
+pub fn monotonic_us_at(moment: Instant) -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
-    START.get_or_init(Instant::now).elapsed().as_micros() as u64
+    let start = START.get_or_init(|| moment);
+    moment.saturating_duration_since(*start).as_micros() as u64
 }

@@ -114,7 +114,7 @@ fn keys_count_once_they_are_committed() {
     assert_eq!(server.run(&mut slow, &request).0, Flow::Parked);
     server.reply(&mut other, "SET c 1");
     assert_eq!(keyspace(&mut server), "db0:keys=4,expires=1");
-    server.shared.running.kill(u64::MAX, 1);
+    server.shared.running.kill(false, u64::MAX, 1);
     server.run_to_end(&mut slow, &[b"PING"]);
     let tokens = server.workers[0].take_runnable();
     for token in tokens {

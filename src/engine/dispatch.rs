@@ -178,6 +178,9 @@ impl Worker {
             super::admin::note_latency(self.shared, entry.spec, self.latency.threshold_ms, took);
         }
         shard.commands_processed.add(1);
+        if let Some(callee) = self.ended.take() {
+            self.run_stats(&callee).total.record(took_ns, 1);
+        }
         self.note_if_slow(entry, client, args, took);
     }
 

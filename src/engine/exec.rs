@@ -210,7 +210,7 @@ impl Worker {
                         return InExec::Suspended;
                     }
                     InExec::Over => {
-                        self.script_leave_exec(script, &mut exec.grants);
+                        self.ended = Some(self.script_leave_exec(script, &mut exec.grants));
                         self.note_executed(entry, client, &args);
                     }
                     InExec::NeedsGate => {

@@ -4,7 +4,8 @@
 //! the other, so the journal has them in their order.
 
 use super::commit::refusal;
-use super::script_run::{TOO_MANY_SCRIPTS, abort_error, write_log};
+use super::script_end::{abort_error, write_log};
+use super::script_run::TOO_MANY_SCRIPTS;
 use super::shared::Shared;
 use super::stored_functions;
 use super::worker::Worker;

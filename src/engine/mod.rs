@@ -39,15 +39,19 @@ mod multi;
 mod open;
 mod outbox;
 mod plain;
+mod profile;
 mod pubsub;
 pub mod registry;
 mod running;
 #[cfg(test)]
 mod savepoint_tests;
 mod savepoints;
+mod script_end;
 mod script_host;
 mod script_in_exec;
 mod script_run;
+#[cfg(test)]
+mod script_stats_tests;
 mod shared;
 mod stored_functions;
 mod stored_scripts;
@@ -55,6 +59,7 @@ mod stored_scripts;
 mod testing;
 mod tracking;
 mod transfer;
+mod unfinished;
 mod waiting;
 mod work;
 mod worker;

@@ -6,6 +6,7 @@ use super::message::Message;
 use super::registry::Registry;
 use super::running::Running;
 use super::shared::{Host, Pause, Shared};
+use super::unfinished::UnfinishedCalls;
 use super::{stored_functions, stored_scripts};
 use crate::base::{clock, mailbox::Mailbox};
 use crate::config::{Config, Durability, Opt, Settings};
@@ -79,6 +80,7 @@ pub fn open(config: Config, shards: usize, port: u16) -> Result<&'static Shared,
         watchdog,
         clients: Clients::default(),
         running: Running::default(),
+        unfinished: UnfinishedCalls::new(shards),
         pause: Pause::default(),
         channels: super::pubsub::Channels::default(),
         tracking: super::tracking::Tracking::default(),

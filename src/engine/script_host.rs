@@ -40,6 +40,7 @@ impl Host for ScriptHost<'_> {
             self.refuse(Some(entry), &error, reply);
             return Called::Done;
         }
+        let began = self.frame.profile.begin();
         match entry.run {
             Run::Data(handler) => {
                 match self.admit(entry, &args) {
@@ -63,7 +64,8 @@ impl Host for ScriptHost<'_> {
                 return Called::Done;
             }
         }
-        self.note_called(entry, reply);
+        let took_ns = self.frame.profile.add_command(began);
+        self.note_called(entry, took_ns, reply);
         Called::Done
     }
 
@@ -93,6 +95,8 @@ impl Host for ScriptHost<'_> {
         };
         self.txn().rollback_to(point);
         self.worker.stats().script_savepoint_rollbacks.add(1);
+        let stats = self.worker.run_stats(&self.frame.callee);
+        stats.savepoint_rollbacks.add(1);
         true
     }
 
@@ -151,10 +155,15 @@ impl ScriptHost<'_> {
 
     /// Counts a command that has answered.
     #[inline]
-    fn note_called(&mut self, entry: &Entry, reply: &ReplyTokens) {
+    fn note_called(&mut self, entry: &Entry, took_ns: u64, reply: &ReplyTokens) {
         let stats = self.worker.stats();
         let error = reply.error_text();
-        stats.command(entry.number as usize).ran(0, error.is_some());
+        let weight = self.frame.profile.weight;
+        let command = stats.command(entry.number as usize);
+        command.ran_in_script(took_ns, weight, error.is_some());
+        if weight > 0 && self.worker.latency.tracking {
+            command.track_latency_of(took_ns, weight);
+        }
         stats.commands_processed.add(1);
         if let Some(error) = error {
             let line = String::from_utf8_lossy(error);
@@ -299,6 +308,7 @@ impl ScriptHost<'_> {
         key: &[u8],
     ) -> Result<Called, Error> {
         self.check_undeclared(key)?;
+        self.frame.note_undeclared(fingerprint, key);
         Ok(self.extend(fingerprint, mode))
     }
 

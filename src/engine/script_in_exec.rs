@@ -2,11 +2,12 @@
 
 use super::admission::Grants;
 use super::client::Client;
-use super::script_run::{Frame, Invocation, abort_error, parts, script_error};
+use super::script_end::{abort_error, script_error};
+use super::script_run::{Frame, Invocation, parts};
 use super::worker::Worker;
 use crate::keyspace::{Savepoint, Txn};
 use crate::resp::Args;
-use crate::script::{ScriptRun, Step};
+use crate::script::{Callee, ScriptRun, Step};
 
 /// A script that EXEC runs.
 pub struct ScriptInExec {
@@ -80,6 +81,7 @@ impl Worker {
             Ok(Step::RolledBack) => {
                 Self::flush_log(frame);
                 self.note_error_reply(frame, &out[base + script.mark..]);
+                self.note_rolled_back(&script.frame);
                 self.script_undo_in_exec(script);
                 return InExec::Over;
             }
@@ -87,12 +89,15 @@ impl Worker {
             Ok(Step::Preempted) => {
                 self.keeper.keep(&mut frame.grants);
                 match self.overstayed(frame, *args) {
-                    None => return InExec::Suspended,
+                    None => {
+                        self.show_unfinished(frame, &parts.keys);
+                        return InExec::Suspended;
+                    }
                     Some(reason) => abort_error(&reason, run),
                 }
             }
             Ok(Step::Failed(error)) => script_error(&error),
-            Ok(Step::Aborted(reason)) => abort_error(&reason, run),
+            Ok(Step::Aborted(reason)) => self.aborted(&reason, run),
             Err(error) => error,
         };
         *run = None;
@@ -110,9 +115,14 @@ impl Worker {
     }
 
     /// Ends a script inside EXEC, which has the grants again.
-    pub(super) fn script_leave_exec(&mut self, mut script: ScriptInExec, grants: &mut Grants) {
+    pub(super) fn script_leave_exec(
+        &mut self,
+        mut script: ScriptInExec,
+        grants: &mut Grants,
+    ) -> Callee {
         drop(script.run.take());
         *grants = std::mem::take(&mut script.frame.grants);
         self.end_frame(&mut script.frame);
+        script.frame.callee
     }
 }

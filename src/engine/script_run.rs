@@ -9,33 +9,34 @@
 //!   clock and random seed are kept, and what the script logs waits for the commit.
 //! - A script without KEYS takes the whole keyspace when it first touches it.
 
-use super::Message;
 use super::admission::{Grants, Wait};
 use super::client::Client;
 use super::dispatch::OUT_OF_MEMORY;
+use super::profile::{Profile, since_ns};
 use super::registry::Entry;
-use super::running::{RunningCallee, RunningScript};
+use super::running::RunningScript;
 use super::savepoints::Savepoints;
+use super::script_end::{Busy, abort_error, script_error};
 use super::script_host::ScriptHost;
 use super::shared::Shared;
 use super::tracking::{self, Tracker};
+use super::unfinished::{NAMES_MAX, State, Status, Unfinished, Whole};
 use super::work::{Kind, Token};
 use super::worker::{Flow, Worker};
 use crate::base::clock;
 use crate::base::number::parse_i64;
 use crate::command::{Command, Error, Flags, Group, KeyFlags, KeySpec, Spec};
 use crate::config::{self, Opt};
-use crate::keyspace::TxnBuffers;
+use crate::keyspace::{Key, TxnBuffers};
 use crate::locks::{Footprint, Mode};
-use crate::observe::{Observer, shortened};
-use crate::resp::{Args, OwnedArgs, Reply, RespWriter};
+use crate::observe::Observer;
+use crate::resp::{Args, OwnedArgs, RespWriter};
 use crate::script::{
-    AbortReason, Callee, Dialect, LogLevel, NOT_APPLIED, PoolOptions, RedisVersion, Script,
-    ScriptError, ScriptFlags, ScriptRun, Sha, Step, VmPool,
+    Callee, Dialect, LogLevel, PoolOptions, RedisVersion, Script, ScriptFlags, ScriptRun, Sha,
+    Step, VmPool,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// After so many starts in vain a script gets the whole keyspace.
@@ -193,36 +194,26 @@ pub struct Frame {
     pub wait: Option<Wait>,
     pub log: Vec<(LogLevel, Vec<u8>)>,
     pub savepoints: Savepoints,
+    pub profile: Profile,
+    /// What SCRIPT PS shows, once it has waited or was suspended.
+    pub unfinished: Option<Arc<Unfinished>>,
     /// The last error of a command. It has been counted, also if the script passes it on.
-    last_error: String,
+    pub(super) last_error: String,
+    /// The names of keys that it did not declare.
+    undeclared: Vec<(u64, Key)>,
     /// The client, where it keeps copies of what it reads.
     pub tracker: Option<Tracker>,
     first_db: usize,
     seed: u64,
     rng: fastrand::Rng,
     now_us: i64,
-    started_us: u64,
+    pub(super) started_us: u64,
     reruns: u32,
-    running: Option<Arc<RunningScript>>,
+    pub(super) running: Option<Arc<RunningScript>>,
     /// Since when, in this slice, Lua has not been able to suspend the script.
     pub(super) pinned_since_us: Option<u64>,
     /// What the others were told that it keeps from them.
-    busy: Option<Busy>,
-}
-
-/// What a slow script keeps from others.
-enum Busy {
-    Keys(Vec<u64>),
-    Everything,
-}
-
-impl Busy {
-    fn keys(&self) -> Option<&[u64]> {
-        match self {
-            Busy::Keys(keys) => Some(keys),
-            Busy::Everything => None,
-        }
-    }
+    pub(super) busy: Option<Busy>,
 }
 
 /// A script that waits, or whose slice is over.
@@ -256,7 +247,7 @@ enum Stand {
 /// A script's arguments, taken apart.
 pub struct Parts<'a> {
     args: Args<'a>,
-    keys: SmallVec<[&'a [u8]; 8]>,
+    pub(super) keys: SmallVec<[&'a [u8]; 8]>,
     argv: SmallVec<[&'a [u8]; 8]>,
 }
 
@@ -305,8 +296,10 @@ impl Worker {
         let mut run = None;
         let stand = self.script_go(&mut frame, &mut run, client, entry, &parts, out);
         if matches!(stand, Stand::Over) {
+            self.ended = Some(frame.callee);
             return Flow::Done;
         }
+        self.show_unfinished(&mut frame, &parts.keys);
         let buffers = self.buffers.take();
         let args = OwnedArgs::from(args);
         let work = Box::new(ScriptWork {
@@ -339,7 +332,8 @@ impl Worker {
             };
             match self.keeper.advance(wait, token, footprint) {
                 Ok(grants) => {
-                    self.note_waited(since_us);
+                    let waited_us = self.note_waited(since_us);
+                    work.frame.profile.add_wait(waited_us);
                     work.frame.grants = grants;
                 }
                 Err(wait) => work.frame.wait = Some(wait),
@@ -360,8 +354,12 @@ impl Worker {
                 unreachable!("it was taken apart before it was parked");
             };
             let stand = self.script_go(frame, run, client, entry, &parts, out);
+            if !matches!(stand, Stand::Over) {
+                self.show_unfinished(frame, &parts.keys);
+            }
             drop(parts);
             if matches!(stand, Stand::Over) {
+                self.ended = Some(frame.callee.clone());
                 let took_us = clock::monotonic_us() - frame.started_us;
                 let took = Duration::from_micros(took_us);
                 self.note_duration(entry, client, &args.as_args(), took);
@@ -406,6 +404,11 @@ impl Worker {
         args: &Args<'a>,
         token: Token,
     ) -> Result<(Parts<'a>, Frame), Error> {
+        let now_us = if self.in_exec {
+            self.now_us
+        } else {
+            clock::unix_us()
+        };
         let (parts, callee) = if invocation.by == By::Function {
             let found = self.shared.libraries.callee(args.get(1));
             let callee = found.ok_or(Error::text("ERR Function not found"))?;
@@ -416,22 +419,14 @@ impl Worker {
             (parts(args).map_err(bad_number)?, callee)
         } else {
             let parts = parts(args)?;
-            (parts, self.find_script(invocation.by, args.get(1))?)
+            (parts, self.find_script(invocation.by, args.get(1), now_us)?)
         };
-        if let Some(flags) = callee.flags() {
-            if self.over_memory
-                && !flags.intersects(ScriptFlags::ALLOW_OOM | ScriptFlags::NO_WRITES)
-            {
-                return Err(OUT_OF_MEMORY);
-            }
-            if invocation.read_only && !flags.contains(ScriptFlags::NO_WRITES) {
-                return Err(Error::text(
-                    "ERR Can not execute a script with write flag using *_ro command.",
-                ));
-            }
-        }
+        self.check_flags(invocation, &callee)?;
         let declares_keys = !parts.keys.is_empty();
         let seed = self.rng.u64(..);
+        let stats = self.run_stats(&callee);
+        stats.used_at_us.set(now_us as u64);
+        let profile = Profile::new(stats, seed);
         let frame = Frame {
             read_only: invocation.read_only || callee.has(ScriptFlags::NO_WRITES),
             callee,
@@ -446,17 +441,16 @@ impl Worker {
             wait: None,
             log: Vec::new(),
             savepoints: Savepoints::default(),
+            profile,
+            unfinished: None,
             last_error: String::new(),
+            undeclared: Vec::new(),
             tracker: tracking::reader(client),
             first_db: client.db,
             seed,
             rng: fastrand::Rng::with_seed(seed),
-            now_us: if self.in_exec {
-                self.now_us
-            } else {
-                clock::unix_us()
-            },
-            started_us: clock::monotonic_us(),
+            now_us,
+            started_us: clock::monotonic_us_at(self.clock),
             reruns: 0,
             running: None,
             pinned_since_us: None,
@@ -465,14 +459,30 @@ impl Worker {
         Ok((parts, frame))
     }
 
+    /// Whether what a callee says of itself lets it run now.
+    fn check_flags(&self, invocation: Invocation, callee: &Callee) -> Result<(), Error> {
+        let Some(flags) = callee.flags() else {
+            return Ok(());
+        };
+        if self.over_memory && !flags.intersects(ScriptFlags::ALLOW_OOM | ScriptFlags::NO_WRITES) {
+            return Err(OUT_OF_MEMORY);
+        }
+        if invocation.read_only && !flags.contains(ScriptFlags::NO_WRITES) {
+            return Err(Error::text(
+                "ERR Can not execute a script with write flag using *_ro command.",
+            ));
+        }
+        Ok(())
+    }
+
     /// The script of EVAL or EVALSHA.
-    fn find_script(&self, by: By, named: &[u8]) -> Result<Callee, Error> {
+    fn find_script(&self, by: By, named: &[u8], now_us: i64) -> Result<Callee, Error> {
         let scripts = &self.shared.scripts;
         let script = if by == By::Sha {
             let found = Sha::from_hex(named).and_then(|sha| scripts.get(&sha));
             found.ok_or(Error::text("NOSCRIPT No matching script. Please use EVAL."))?
         } else {
-            let script = scripts.for_eval(named);
+            let script = scripts.for_eval(named, now_us);
             script.map_err(|line| Error::Other(line.into()))?
         };
         Ok(script.into())
@@ -495,11 +505,11 @@ impl Worker {
             }
             let step = self.script_step(frame, run, client, parts, out);
             let error = match step {
-                Ok(Step::Done) => match self.commit() {
+                Ok(Step::Done) => match self.script_commit(frame) {
                     Ok(()) => {
                         self.note_error_reply(frame, &out[mark..]);
                         self.serve_waiters(&mut frame.grants);
-                        self.keeper.release(std::mem::take(&mut frame.grants));
+                        self.script_let_go(frame);
                         Self::flush_log(frame);
                         *run = None;
                         self.end_frame(frame);
@@ -508,6 +518,7 @@ impl Worker {
                     Err(error) => error,
                 },
                 Ok(Step::RolledBack) => {
+                    self.note_rolled_back(frame);
                     self.script_undo(frame, run);
                     Self::flush_log(frame);
                     self.note_error_reply(frame, &out[mark..]);
@@ -527,11 +538,11 @@ impl Worker {
                 Ok(Step::Restart) => {
                     self.take_back(frame, run);
                     frame.restart();
-                    self.stats().script_reruns.add(1);
+                    self.note_rerun(frame);
                     continue;
                 }
                 Ok(Step::Failed(error)) => script_error(&error),
-                Ok(Step::Aborted(reason)) => abort_error(&reason, run),
+                Ok(Step::Aborted(reason)) => self.aborted(&reason, run),
                 Err(error) => error,
             };
             debug_assert!(entry.spec.flags.contains(Flags::NOSCRIPT));
@@ -541,22 +552,64 @@ impl Worker {
         }
     }
 
-    /// Ends a script of which nothing is to remain.
-    fn script_undo(&mut self, frame: &mut Frame, run: &mut Option<ScriptRun>) {
-        self.take_back(frame, run);
-        self.end_frame(frame);
-        self.stats().scripts_rolled_back.add(1);
+    /// Commits what a script has done.
+    fn script_commit(&mut self, frame: &Frame) -> Result<(), Error> {
+        if let Some(unfinished) = &frame.unfinished {
+            unfinished.set_state(State::Committing);
+        }
+        let began = frame.profile.begin();
+        let committed = self.commit();
+        if began.is_some() {
+            let stats = self.run_stats(&frame.callee);
+            stats.commit.record(since_ns(began), frame.profile.weight);
+        }
+        committed
     }
 
-    /// Takes back what a run did, which is over, and lets its locks go.
-    fn take_back(&mut self, frame: &mut Frame, run: &mut Option<ScriptRun>) {
-        *run = None;
-        self.rollback();
-        self.keeper.release(std::mem::take(&mut frame.grants));
-        // Where Lua could not suspend the script, it has queued for a lock in vain.
-        if let Some(wait) = frame.wait.take() {
-            self.keeper.cancel(wait);
+    /// Shows a script to others that waits from now on, or whose slice is over.
+    pub(super) fn show_unfinished(&self, frame: &mut Frame, keys: &[&[u8]]) {
+        let db = self.shared.keyspace.physical(frame.first_db);
+        let status = self.status(frame, keys);
+        if let Some(unfinished) = &frame.unfinished {
+            unfinished.set_status(status);
+            return;
         }
+        let (callee, shard) = (frame.callee.clone(), self.shard);
+        let unfinished = Unfinished::new(callee, frame.client, shard, frame.started_us, status);
+        for key in keys {
+            let fingerprint = self.shared.keyspace.fingerprint(db, key);
+            unfinished.add_name(fingerprint, key);
+        }
+        for (fingerprint, key) in &frame.undeclared {
+            unfinished.add_name(*fingerprint, key);
+        }
+        let unfinished = Arc::new(unfinished);
+        self.shared.unfinished.enter(unfinished.clone());
+        self.stats().running_scripts.raise();
+        frame.unfinished = Some(unfinished);
+    }
+
+    fn status(&self, frame: &Frame, keys: &[&[u8]]) -> Status {
+        let held = frame.grants.locks.as_ref();
+        let mut status = Status {
+            state: State::Suspended,
+            whole: Whole::No,
+            held: held.map_or_else(Footprint::default, |held| held.footprint().clone()),
+            queued: None,
+            wanted: Footprint::default(),
+        };
+        if frame.grants.is_alone() {
+            status.whole = Whole::Held;
+        }
+        if let Some(wait) = &frame.wait {
+            status.state = State::Waiting;
+            match wait {
+                Wait::Gate(_) => status.wanted = self.script_footprint(frame, keys),
+                Wait::Alone(_) => status.whole = Whole::WaitedFor,
+                Wait::Locks(_, ticket) => status.queued = Some(ticket.queued()),
+            }
+        }
+        status
     }
 
     /// Takes the locks that a run begins with. `false`: it has to wait.
@@ -626,6 +679,10 @@ impl Worker {
         std::mem::swap(&mut self.rng, &mut frame.rng);
         frame.pinned_since_us = None;
         let mut reply = RespWriter::new(out, client.protocol);
+        if let Some(unfinished) = &frame.unfinished {
+            unfinished.set_state(State::Running);
+        }
+        let began = frame.profile.begin();
         let step = run.resume(
             &mut ScriptHost {
                 worker: self,
@@ -635,116 +692,11 @@ impl Worker {
             },
             &mut reply,
         );
+        frame.profile.add_run(began);
+        frame.profile.memory_peak = frame.profile.memory_peak.max(run.memory_peak());
         std::mem::swap(&mut self.rng, &mut frame.rng);
         self.set_clock(now_us);
         Ok(step)
-    }
-
-    /// After a slice: whether the script has to end, and why.
-    pub(super) fn overstayed(
-        &mut self,
-        frame: &mut Frame,
-        request: Args<'_>,
-    ) -> Option<AbortReason> {
-        let settings = self.shared.config.settings();
-        let now_us = clock::monotonic_us();
-        let ran = Duration::from_micros(now_us - frame.started_us);
-        let running = frame.running.get_or_insert_with(|| {
-            let callee = RunningCallee {
-                name: frame.callee.name().into_owned(),
-                is_function: frame.callee.is_function(),
-                command: shortened(request.iter()),
-            };
-            let running = &self.shared.running;
-            running.enter(self.shard, frame.client, callee, frame.started_us)
-        });
-        if running.killed.load(Ordering::Acquire) {
-            self.stats().scripts_killed.add(1);
-            return Some(AbortReason::Killed);
-        }
-        let of_server = settings.timeout_ms(Opt::ScriptTimeout);
-        let of_script = frame.callee.limits().timeout();
-        let limits = [
-            (of_script, "the timeout of its first line"),
-            (of_server, "script-timeout"),
-        ];
-        let limits = limits
-            .into_iter()
-            .filter_map(|(limit, name)| Some((limit?, name)));
-        if let Some((limit, name)) = limits.min()
-            && ran >= limit
-        {
-            self.stats().scripts_killed.add(1);
-            let line = format!(
-                "ERR Script killed: it ran for longer than {name} ({} ms). {NOT_APPLIED}",
-                limit.as_millis()
-            );
-            return Some(AbortReason::Host(line));
-        }
-        if let Some(limit) = settings.timeout_ms(Opt::BusyReplyThreshold)
-            && ran >= limit
-            && frame.busy.is_none()
-        {
-            let busy = match frame.grants.locks.as_ref() {
-                _ if frame.grants.is_alone() => Some(Busy::Everything),
-                Some(held) => Some(Busy::Keys(
-                    held.footprint().iter().map(|(f, _)| f).collect(),
-                )),
-                None => None,
-            };
-            if let Some(busy) = busy {
-                let is_function = frame.callee.is_function();
-                self.shared.running.mark_busy(busy.keys(), is_function);
-                frame.busy = Some(busy);
-            }
-            let name = &running.callee.name;
-            self.shared.tell_all(|| Message::Busy);
-            tracing::warn!(%name, client = frame.client, "a script is slow: clients that wait for its keys get BUSY");
-        }
-        None
-    }
-
-    /// Forgets what the others know of a script that has ended.
-    pub(super) fn end_frame(&mut self, frame: &mut Frame) {
-        self.stats().scripts_run.add(1);
-        if let Some(busy) = frame.busy.take() {
-            let is_function = frame.callee.is_function();
-            self.shared.running.unmark_busy(busy.keys(), is_function);
-        }
-        if let Some(running) = frame.running.take() {
-            self.shared.running.leave(running.id);
-        }
-    }
-
-    /// Answers with the error of a script.
-    pub(super) fn answer_script_error(
-        &mut self,
-        frame: &Frame,
-        client: &Client,
-        out: &mut Vec<u8>,
-        mark: usize,
-        error: &Error,
-    ) {
-        out.truncate(mark);
-        RespWriter::new(out, client.protocol).error(&error.line());
-        self.note_error_reply(frame, &out[mark..]);
-    }
-
-    /// Counts the reply of a script if it is an error. One that a command gave was counted then.
-    pub(super) fn note_error_reply(&mut self, frame: &Frame, reply: &[u8]) {
-        let Some(line) = reply.strip_prefix(b"-") else {
-            return;
-        };
-        self.failed = true;
-        if frame.last_error.is_empty() || !line.starts_with(frame.last_error.as_bytes()) {
-            self.shared.observer.errors.count(line);
-        }
-    }
-
-    pub(super) fn flush_log(frame: &mut Frame) {
-        for (level, message) in frame.log.drain(..) {
-            write_log(level, &message);
-        }
     }
 
     pub(super) fn check_script(&self, script: &Script, dialect: Dialect) -> Result<(), Error> {
@@ -769,6 +721,15 @@ impl Frame {
         }
     }
 
+    /// Keeps the name of a key that the script did not declare.
+    pub fn note_undeclared(&mut self, fingerprint: u64, key: &[u8]) {
+        if let Some(unfinished) = &self.unfinished {
+            unfinished.add_name(fingerprint, key);
+        } else if self.undeclared.len() < NAMES_MAX {
+            self.undeclared.push((fingerprint, Key::from_slice(key)));
+        }
+    }
+
     /// Counts the error of a command.
     #[cold]
     pub fn note_error(&mut self, observer: &Observer, line: &str) {
@@ -784,40 +745,5 @@ impl Frame {
         self.rng = fastrand::Rng::with_seed(self.seed);
         self.log.clear();
         self.savepoints = Savepoints::default();
-    }
-}
-
-/// What `redis.log` was given, as a line of the server's log.
-pub(super) fn write_log(level: LogLevel, message: &[u8]) {
-    let message = String::from_utf8_lossy(message);
-    match level {
-        LogLevel::Debug | LogLevel::Verbose => {
-            tracing::debug!(target: "script", "{message}");
-        }
-        LogLevel::Notice => tracing::info!(target: "script", "{message}"),
-        LogLevel::Warning => tracing::warn!(target: "script", "{message}"),
-    }
-}
-
-pub fn script_error(error: &ScriptError) -> Error {
-    Error::Other(String::from_utf8_lossy(&error.message).into_owned().into())
-}
-
-/// What the client of a script reads that was ended: why, that nothing remains, and where the script was.
-pub(super) fn abort_error(reason: &AbortReason, run: &mut Option<ScriptRun>) -> Error {
-    let place = run.as_mut().map(ScriptRun::place).unwrap_or_default();
-    match reason {
-        AbortReason::Killed => {
-            let line = format!("ERR Script killed by user with SCRIPT KILL. {NOT_APPLIED}{place}");
-            Error::Other(line.into())
-        }
-        AbortReason::OutOfInstructions(limit) => {
-            let line = format!(
-                "ERR Script killed: it has used up its max-instructions ({limit}). {NOT_APPLIED}{place}"
-            );
-            Error::Other(line.into())
-        }
-        AbortReason::Panicked => super::commit::PANICKED,
-        AbortReason::Host(line) => Error::Other(format!("{line}{place}").into()),
     }
 }

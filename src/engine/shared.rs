@@ -8,6 +8,7 @@ use super::pubsub::Channels;
 use super::registry::Registry;
 use super::running::Running;
 use super::tracking::Tracking;
+use super::unfinished::UnfinishedCalls;
 use crate::base::mailbox::Mailbox;
 use crate::config::Config;
 use crate::keyspace::Keyspace;
@@ -97,6 +98,7 @@ pub struct Shared {
     pub watchdog: Watchdog,
     pub clients: Clients,
     pub running: Running,
+    pub unfinished: UnfinishedCalls,
     pub pause: Pause,
     /// The subscriptions of all shards.
     pub channels: Channels,

@@ -308,6 +308,7 @@ fn shared(shards: u32, config: Config, store: Options, dir: &Path) -> Shared {
         watchdog: Watchdog::start(SLICE).expect("a thread"),
         clients: Clients::default(),
         running: super::running::Running::default(),
+        unfinished: super::unfinished::UnfinishedCalls::new(shards as usize),
         pause: super::shared::Pause::default(),
         channels: super::pubsub::Channels::default(),
         tracking: super::tracking::Tracking::default(),

@@ -15,6 +15,7 @@ use crate::config::Opt;
 use crate::keyspace::{Notify, Txn, TxnBuffers};
 use crate::observe::ShardStats;
 use crate::observe::allocator;
+use crate::script::Callee;
 use aidb::{Durability, Sequence};
 use std::time::{Duration, Instant};
 
@@ -61,6 +62,8 @@ pub struct Worker {
     pub(super) scripts: ScriptState,
     /// Scripts that have used up a slice and want the next one.
     pub(super) runnable: Vec<Token>,
+    /// The script that the command which ends now has run.
+    pub(super) ended: Option<Callee>,
     /// The command that is running has answered with an error.
     pub(super) failed: bool,
     /// An EXEC is running: nothing in it may wait.
@@ -103,6 +106,7 @@ impl Worker {
             works: Works::default(),
             scripts: ScriptState::new(shared, shard),
             runnable: Vec::new(),
+            ended: None,
             failed: false,
             in_exec: false,
             sync_asked: false,
@@ -161,11 +165,13 @@ impl Worker {
         }
     }
 
-    /// Counts a wait for gate or locks that is over.
-    pub(super) fn note_waited(&self, since_us: u64) {
+    /// Counts a wait for gate or locks that is over; how long it took, in microseconds.
+    pub(super) fn note_waited(&self, since_us: u64) -> u64 {
         let waited_us = clock::monotonic_us().saturating_sub(since_us);
         self.stats().lock_waits.add(1);
         self.stats().lock_wait_ns.add(waited_us * 1000);
+        self.stats().lock_wait_us_max.raise_to(waited_us);
+        waited_us
     }
 
     /// The counters of this shard.
@@ -271,6 +277,8 @@ impl Worker {
         self.read_settings();
         self.expire_cycle();
         self.note_counts();
+        let vms = self.scripts.pool.memory() as u64;
+        self.stats().script_vm_bytes.set(vms);
         self.shared.gate.leave(self.shard);
         if self.shard == 0 {
             allocator::sample();

@@ -56,6 +56,8 @@ pub struct LockStats {
     pub held: usize,
     /// Requests that are queued now.
     pub waiting: usize,
+    /// How many of them at the lock where most are.
+    pub longest_queue: usize,
     /// Footprints and extensions granted so far.
     pub acquisitions: u64,
     /// How many of them had to wait, including those that gave up.
@@ -217,6 +219,7 @@ impl<H: LockHost> KeyLockManager<H> {
         self.table.scan(|_, lock| {
             stats.held += 1;
             stats.waiting += lock.waiters();
+            stats.longest_queue = stats.longest_queue.max(lock.waiters());
             true
         });
         stats

@@ -68,4 +68,4 @@ pub use footprint::{Fingerprint, Footprint, Mode};
 pub use gate::{Gate, GateAcquire, GateHold, GateStats, GateTicket};
 pub use host::{Cancelled, LockHost, WaiterId, Wake};
 pub use manager::{Acquire, Extend, KeyLockManager, LockReport, LockStats, Withdrawn};
-pub use request::{Held, Ticket};
+pub use request::{Held, Queued, Ticket};

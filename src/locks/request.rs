@@ -67,9 +67,33 @@ impl Ticket {
         self.request.progress.lock().footprint.clone()
     }
 
+    /// A look at the ticket from elsewhere.
+    pub fn queued(&self) -> Queued {
+        Queued(Arc::clone(&self.request))
+    }
+
     pub(super) fn into_request(self) -> Arc<Request> {
         self.duty.fulfil();
         self.request
+    }
+}
+
+/// How far a ticket has come, for others to look at, also when it is long gone.
+pub struct Queued(Arc<Request>);
+
+impl Queued {
+    /// The locks that it has got, and those that it still wants. Both are empty once it was claimed or given up.
+    pub fn held_and_wanted(&self) -> (Footprint, Footprint) {
+        let progress = self.0.progress.lock();
+        let locks = || progress.footprint.iter();
+        let held = locks().take(progress.acquired).collect();
+        (held, locks().skip(progress.acquired).collect())
+    }
+}
+
+impl std::fmt::Debug for Queued {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Queued")
     }
 }
 

@@ -20,7 +20,7 @@ impl Counter {
         self.0.load(Ordering::Relaxed)
     }
 
-    fn reset(&self) {
+    pub fn reset(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 }
@@ -42,6 +42,14 @@ impl Gauge {
             "a gauge is lowered only after it was raised"
         );
         self.0.add(u64::MAX);
+    }
+
+    /// Raises the level to this, if it is lower.
+    #[inline]
+    pub fn raise_to(&self, level: u64) {
+        if level > self.get() {
+            self.set(level);
+        }
     }
 
     #[inline]
@@ -98,10 +106,22 @@ impl CommandStats {
         }
     }
 
+    /// A command ran for a script. It was timed, and stands for `weight` of its kind, or it was not: 0.
+    #[inline]
+    pub fn ran_in_script(&self, duration_ns: u64, weight: u64, failed: bool) {
+        self.ran(duration_ns * weight, failed);
+    }
+
     /// The same duration for the histogram, which `latency-tracking` turns off.
     #[inline]
     pub fn track_latency(&self, duration_ns: u64) {
-        self.buckets[bucket_of(duration_ns)].add(1);
+        self.track_latency_of(duration_ns, 1);
+    }
+
+    /// The same for a duration that stands for `weight` of its kind.
+    #[inline]
+    pub fn track_latency_of(&self, duration_ns: u64, weight: u64) {
+        self.buckets[bucket_of(duration_ns)].add(weight);
     }
 
     /// A command was refused before it ran.
@@ -168,23 +188,80 @@ impl CommandTotals {
 
     /// The duration in nanoseconds that `percent` of the calls did not exceed, rounded up to its bucket.
     pub fn percentile_ns(&self, percent: f64) -> u64 {
-        let tracked: u64 = self.buckets.iter().sum();
-        let wanted = (tracked as f64 * percent / 100.0).ceil() as u64;
-        let mut sum = 0;
-        let reached = self.buckets.iter().position(|count| {
-            sum += count;
-            sum >= wanted
-        });
-        bucket_limit_ns(reached.unwrap_or(BUCKETS - 1))
+        percentile_ns(&self.buckets, 0, percent)
+    }
+}
+
+/// The duration that `percent` of those in the buckets, and of so many that were zero, did not exceed.
+fn percentile_ns(buckets: &[u64; BUCKETS], zeros: u64, percent: f64) -> u64 {
+    let count = zeros + buckets.iter().sum::<u64>();
+    let wanted = (count as f64 * percent / 100.0).ceil() as u64;
+    let mut sum = zeros;
+    if wanted <= zeros && zeros > 0 {
+        return 0;
+    }
+    let reached = buckets.iter().position(|count| {
+        sum += count;
+        sum >= wanted
+    });
+    bucket_limit_ns(reached.unwrap_or(BUCKETS - 1))
+}
+
+/// How durations of one kind are spread, as one shard counts them.
+#[derive(Debug, Default)]
+pub struct Times {
+    max_ns: Gauge,
+    buckets: [Counter; BUCKETS],
+}
+
+impl Times {
+    /// Counts a duration, which stands for `weight` of its kind.
+    #[inline]
+    pub fn record(&self, duration_ns: u64, weight: u64) {
+        self.max_ns.raise_to(duration_ns);
+        self.buckets[bucket_of(duration_ns)].add(weight);
+    }
+
+    pub fn reset(&self) {
+        self.max_ns.set(0);
+        self.buckets.iter().for_each(Counter::reset);
+    }
+}
+
+/// The same over all shards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TimesTotals {
+    pub max_ns: u64,
+    buckets: [u64; BUCKETS],
+}
+
+impl TimesTotals {
+    #[must_use]
+    pub fn plus(mut self, times: &Times) -> Self {
+        self.max_ns = self.max_ns.max(times.max_ns.get());
+        for (sum, counter) in self.buckets.iter_mut().zip(&times.buckets) {
+            *sum += counter.get();
+        }
+        self
+    }
+
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+
+    /// The duration that `percent` of these and of `zeros` that took no time did not exceed, rounded up to its bucket.
+    pub fn percentile_ns(&self, zeros: u64, percent: f64) -> u64 {
+        percentile_ns(&self.buckets, zeros, percent).min(self.max_ns)
     }
 }
 
 macro_rules! shard_stats {
-    (counters { $($counter:ident: $counter_doc:literal),* $(,)? } gauges { $($gauge:ident: $gauge_doc:literal),* $(,)? }) => {
+    (counters { $($counter:ident: $counter_doc:literal),* $(,)? } maxima { $($maximum:ident: $maximum_doc:literal),* $(,)? } gauges { $($gauge:ident: $gauge_doc:literal),* $(,)? }) => {
         /// What one shard counts.
         #[derive(Debug)]
         pub struct ShardStats {
             $(#[doc = $counter_doc] pub $counter: Counter,)*
+            $(#[doc = $maximum_doc] pub $maximum: Gauge,)*
             $(#[doc = $gauge_doc] pub $gauge: Gauge,)*
             commands: Box<[CommandStats]>,
         }
@@ -193,6 +270,7 @@ macro_rules! shard_stats {
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct Totals {
             $(#[doc = $counter_doc] pub $counter: u64,)*
+            $(#[doc = $maximum_doc] pub $maximum: u64,)*
             $(#[doc = $gauge_doc] pub $gauge: u64,)*
         }
 
@@ -200,6 +278,7 @@ macro_rules! shard_stats {
             pub(super) fn new(commands: usize) -> Self {
                 Self {
                     $($counter: Counter::default(),)*
+                    $($maximum: Gauge::default(),)*
                     $($gauge: Gauge::default(),)*
                     commands: (0..commands).map(|_| CommandStats::default()).collect(),
                 }
@@ -207,6 +286,7 @@ macro_rules! shard_stats {
 
             pub(super) fn reset(&self) {
                 $(self.$counter.reset();)*
+                $(self.$maximum.set(0);)*
                 self.commands.iter().for_each(CommandStats::reset);
             }
         }
@@ -214,6 +294,7 @@ macro_rules! shard_stats {
         impl Totals {
             pub(super) fn plus(mut self, shard: &ShardStats) -> Self {
                 $(self.$counter += shard.$counter.get();)*
+                $(self.$maximum = self.$maximum.max(shard.$maximum.get());)*
                 $(self.$gauge += shard.$gauge.get();)*
                 self
             }
@@ -240,16 +321,24 @@ shard_stats! {
         scripts_run: "Scripts that came to an end, well or not.",
         scripts_rolled_back: "Scripts that failed and were undone.",
         scripts_killed: "Scripts ended by SCRIPT KILL or a limit.",
+        scripts_timed_out: "Scripts ended by a time limit.",
+        scripts_out_of_instructions: "Scripts ended by the budget of their first line.",
+        script_rollbacks: "Scripts that ended with `redis.rollback`.",
+        script_gates: "Scripts that had the whole keyspace.",
         script_savepoint_rollbacks: "Times that a script went back to a savepoint.",
         script_reruns: "Runs begun anew in the order of locks.",
         lock_waits: "Requests that had to wait for a key lock.",
         lock_wait_ns: "Time spent waiting for key locks.",
     }
+    maxima {
+        lock_wait_us_max: "The longest wait for key locks.",
+    }
     gauges {
         connected_clients: "Clients connected now.",
         blocked_clients: "Clients waiting in a blocking command now.",
         pubsub_clients: "Clients with a subscription now.",
-        running_scripts: "Scripts unfinished now.",
+        running_scripts: "Scripts that are suspended or wait now.",
+        script_vm_bytes: "Memory of the Lua machines, measured some times a second.",
     }
 }
 

@@ -22,7 +22,9 @@ pub mod slowlog;
 use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
 
-pub use counters::{CommandStats, CommandTotals, Counter, Gauge, ShardStats, Totals};
+pub use counters::{
+    CommandStats, CommandTotals, Counter, Gauge, ShardStats, Times, TimesTotals, Totals,
+};
 pub use errors::ErrorStats;
 pub use info::{InfoBuilder, Section, Selection};
 pub use latency::Latency;

@@ -1,14 +1,16 @@
 //! Scripts, and the cache of them that all shards share.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use sha1::Digest;
 
 use super::header::{self, Header};
+use super::stats::ScriptStats;
 
 /// A script as it was loaded. Immutable, shared by all shards.
 #[derive(Debug)]
@@ -20,6 +22,7 @@ pub struct Script {
     is_library: bool,
     /// Loaded by `SCRIPT LOAD`, hence never evicted.
     pinned: AtomicBool,
+    pub stats: ScriptStats,
 }
 
 impl Script {
@@ -30,6 +33,7 @@ impl Script {
             body: body.into(),
             is_library: false,
             pinned: AtomicBool::new(false),
+            stats: ScriptStats::default(),
         })
     }
 
@@ -41,6 +45,7 @@ impl Script {
             body: code.into(),
             is_library: true,
             pinned: AtomicBool::new(false),
+            stats: ScriptStats::default(),
         }
     }
 
@@ -107,14 +112,16 @@ impl Sha {
 
 /// Loaded scripts by their SHA1 and by their body, so that `EVAL` of a known body computes no SHA1.
 ///
-/// Scripts of `EVAL` are bounded by [`EVAL_SCRIPTS_MAX`], the oldest goes first; those of `SCRIPT LOAD` stay until
-/// they are flushed.
+/// Scripts of `EVAL` are bounded by [`EVAL_SCRIPTS_MAX`], the one that was not used for longest goes first; those of
+/// `SCRIPT LOAD` stay until they are flushed.
 #[derive(Default)]
 pub struct ScriptCache {
     by_sha: DashMap<Sha, Arc<Script>, ahash::RandomState>,
     by_body: DashMap<Arc<[u8]>, Arc<Script>, ahash::RandomState>,
-    /// Scripts of `EVAL` in the order in which they came.
-    evaluated: Mutex<VecDeque<Sha>>,
+    /// Scripts of `EVAL`, the one first that was not used for longest. Uses are noted in the scripts, and come to be known
+    /// here when a script is next to go.
+    evaluated: Mutex<BinaryHeap<Reverse<(i64, Sha)>>>,
+    evicted: AtomicU64,
 }
 
 /// As many scripts of `EVAL` are kept.
@@ -133,23 +140,26 @@ impl ScriptCache {
         self.by_sha.contains_key(sha)
     }
 
-    /// The script of an `EVAL`; the error is a text for the client.
-    pub fn for_eval(&self, body: &[u8]) -> Result<Arc<Script>, String> {
+    /// The script of an `EVAL` at this time (Unix, in microseconds); the error is a text for the client.
+    pub fn for_eval(&self, body: &[u8], now_us: i64) -> Result<Arc<Script>, String> {
         if let Some(script) = self.get_by_body(body) {
             return Ok(script);
         }
         let script = self.insert(Script::new(body)?);
-        let oldest = {
-            let mut evaluated = self.evaluated.lock();
-            evaluated.push_back(script.sha);
-            if evaluated.len() > EVAL_SCRIPTS_MAX {
-                evaluated.pop_front()
+        let mut evaluated = self.evaluated.lock();
+        evaluated.push(Reverse((now_us, script.sha)));
+        while evaluated.len() > EVAL_SCRIPTS_MAX
+            && let Some(Reverse((known_us, sha))) = evaluated.pop()
+        {
+            let Some(oldest) = self.get(&sha) else {
+                continue;
+            };
+            let used_us = oldest.stats.used_at_us();
+            if used_us > known_us && !oldest.is_pinned() {
+                evaluated.push(Reverse((used_us, sha)));
             } else {
-                None
+                self.evict(sha);
             }
-        };
-        if let Some(sha) = oldest {
-            self.evict(sha);
         }
         Ok(script)
     }
@@ -176,6 +186,36 @@ impl ScriptCache {
         self.by_sha.is_empty()
     }
 
+    /// How many scripts SCRIPT LOAD has put here.
+    pub fn loaded(&self) -> usize {
+        let scripts = self.by_sha.iter();
+        scripts.filter(|script| script.is_pinned()).count()
+    }
+
+    /// The lengths of all bodies.
+    pub fn bytes(&self) -> usize {
+        let scripts = self.by_sha.iter();
+        scripts.map(|script| script.body.len()).sum()
+    }
+
+    /// How many scripts of `EVAL` had to go.
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// Every script, in no order.
+    pub fn all(&self) -> Vec<Arc<Script>> {
+        self.by_sha.iter().map(|entry| Arc::clone(&entry)).collect()
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset_stats(&self) {
+        for entry in &self.by_sha {
+            entry.stats.reset();
+        }
+        self.evicted.store(0, Ordering::Relaxed);
+    }
+
     /// Every script that `SCRIPT LOAD` put here.
     pub fn pinned(&self) -> Vec<Arc<Script>> {
         self.by_sha
@@ -200,6 +240,7 @@ impl ScriptCache {
         let evicted = self.by_sha.remove_if(&sha, |_, script| !script.is_pinned());
         if let Some((_, script)) = evicted {
             self.by_body.remove(&script.body);
+            self.evicted.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -207,6 +248,41 @@ impl ScriptCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_script_goes_that_was_not_used_for_longest() {
+        let cache = ScriptCache::default();
+        let body = |number: usize| format!("return {number}").into_bytes();
+        let mut now_us = 0;
+        let mut eval = |number| {
+            now_us += 1;
+            let script = cache.for_eval(&body(number), now_us).unwrap();
+            script.stats.of(number % 3, 3).used_at_us.set(now_us as u64);
+        };
+        for number in 0..EVAL_SCRIPTS_MAX {
+            eval(number);
+        }
+        // All but two are used again, in another order.
+        for number in (0..EVAL_SCRIPTS_MAX)
+            .rev()
+            .filter(|n| ![7, 300].contains(n))
+        {
+            eval(number);
+        }
+        assert_eq!(cache.evicted(), 0);
+        for (new, gone) in [
+            (1000, 7),
+            (1001, 300),
+            (1002, EVAL_SCRIPTS_MAX - 1),
+            (1003, EVAL_SCRIPTS_MAX - 2),
+        ] {
+            assert!(cache.get_by_body(&body(gone)).is_some());
+            eval(new);
+            assert!(cache.get_by_body(&body(gone)).is_none(), "{gone} stays");
+            assert_eq!(cache.len(), EVAL_SCRIPTS_MAX);
+        }
+        assert_eq!(cache.evicted(), 4);
+    }
 
     #[test]
     fn sha_is_the_published_one_and_reads_either_case() {
@@ -224,12 +300,12 @@ mod tests {
     fn eval_scripts_are_bounded_and_loaded_ones_are_not() {
         let cache = ScriptCache::default();
         let kept = cache.load(Script::new(b"return 'kept'").unwrap());
-        let pinned_later = cache.for_eval(b"return 'pinned later'").unwrap();
+        let pinned_later = cache.for_eval(b"return 'pinned later'", 1).unwrap();
         cache.load(Script::new(b"return 'pinned later'").unwrap());
-        let first = cache.for_eval(b"return 'first'").unwrap();
+        let first = cache.for_eval(b"return 'first'", 2).unwrap();
         for number in 0..EVAL_SCRIPTS_MAX {
             cache
-                .for_eval(format!("return {number}").as_bytes())
+                .for_eval(format!("return {number}").as_bytes(), 3)
                 .unwrap();
         }
         assert!(cache.exists(&kept.sha));
@@ -243,12 +319,12 @@ mod tests {
     #[test]
     fn a_flush_forgets_everything() {
         let cache = ScriptCache::default();
-        let script = cache.for_eval(b"return 1").unwrap();
+        let script = cache.for_eval(b"return 1", 1).unwrap();
         cache.load(Script::new(b"return 2").unwrap());
         cache.flush();
         assert!(cache.is_empty());
         assert!(cache.get(&script.sha).is_none());
         assert!(cache.get_by_body(b"return 1").is_none());
-        assert!(cache.for_eval(b"#!nothing\n").is_err());
+        assert!(cache.for_eval(b"#!nothing\n", 2).is_err());
     }
 }

@@ -3,6 +3,7 @@
 use super::cache::{Dialect, Script};
 use super::header::{Limits, ScriptFlags};
 use super::library::Function;
+use super::stats::ScriptStats;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -58,6 +59,11 @@ impl Callee {
 
     pub fn limits(&self) -> Limits {
         self.script.header.limits
+    }
+
+    /// What is counted of it; of a function, with all of its library.
+    pub fn stats(&self) -> &ScriptStats {
+        &self.script.stats
     }
 
     pub fn is_function(&self) -> bool {

@@ -126,6 +126,9 @@ impl KillHandle {
 /// A VM's memory account. Lua may be refused memory only where it can raise an error: while scripts run.
 pub(super) struct Memory {
     used: Cell<usize>,
+    /// The most that was in use since [`Self::begin`], and what was in use then.
+    peak: Cell<usize>,
+    began_with: Cell<usize>,
     limit: Cell<usize>,
     limit_of_scripts: usize,
 }
@@ -134,6 +137,8 @@ impl Memory {
     pub fn new(limit_of_scripts: usize) -> Self {
         Self {
             used: Cell::new(0),
+            peak: Cell::new(0),
+            began_with: Cell::new(0),
             limit: Cell::new(usize::MAX),
             limit_of_scripts,
         }
@@ -145,6 +150,17 @@ impl Memory {
 
     pub fn used(&self) -> usize {
         self.used.get()
+    }
+
+    /// A run begins.
+    pub fn begin(&self) {
+        self.began_with.set(self.used.get());
+        self.peak.set(self.used.get());
+    }
+
+    /// What the run has had at most beyond what there was before it.
+    pub fn grown(&self) -> usize {
+        self.peak.get() - self.began_with.get()
     }
 
     /// From here on growth beyond the limit is refused.
@@ -201,7 +217,11 @@ pub(super) unsafe extern "C" fn allocate(
         if new_size > old_size && used.saturating_add(new_size - old_size) > memory.limit.get() {
             return ptr::null_mut();
         }
-        memory.used.set(used - old_size + new_size);
+        let now_used = used - old_size + new_size;
+        memory.used.set(now_used);
+        if now_used > memory.peak.get() {
+            memory.peak.set(now_used);
+        }
         let block = block.cast::<u8>();
         let layout = |size| Layout::from_size_align_unchecked(size, ALIGNMENT);
         let result = match (old_size, new_size) {

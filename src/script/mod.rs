@@ -14,7 +14,7 @@
 //! - No hook is set while a script is younger than a slice ([`watchdog`]).
 //! - A command's reply reaches Lua without being encoded ([`ReplyTokens`]).
 //!
-//! Depends on `resp` and `base`.
+//! Depends on `resp`, `observe` and `base`.
 
 mod api;
 mod budget;
@@ -36,6 +36,7 @@ mod pool;
 mod run;
 mod sandbox;
 mod savepoint;
+mod stats;
 mod strings;
 mod tables;
 mod tokens;
@@ -58,6 +59,7 @@ pub use host::{AbortReason, Called, Host, LogLevel};
 pub use library::{Conflict, Function, Libraries, Library, LibraryHeader, LibrarySet};
 pub use pool::{PoolOptions, PooledVm, VmPool};
 pub use run::{ScriptRun, Step};
+pub use stats::{LastError, RunStats, RunTotals, ScriptStats};
 pub use tokens::ReplyTokens;
 pub use vm::Vm;
 pub use watchdog::{Registration, Watchdog};

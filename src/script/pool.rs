@@ -3,10 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::c_int;
 use std::ops::{Deref, DerefMut};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use super::api::RedisVersion;
 use super::cache::Dialect;
+use super::core::Memory;
 use super::host::Host;
 use super::vm::Vm;
 use super::watchdog::{Registration, Watchdog};
@@ -35,6 +36,7 @@ impl VmPool {
                 options,
                 watch: watchdog.register(),
                 idle: RefCell::default(),
+                accounts: RefCell::default(),
                 in_use: Cell::new(0),
             }),
         }
@@ -50,7 +52,10 @@ impl VmPool {
         let idle = inner.idle.borrow_mut()[dialect as usize].pop();
         let vm = idle.unwrap_or_else(|| {
             let options = &inner.options;
-            Box::new(Vm::new(dialect, options.version, options.memory_limit))
+            let vm = Vm::new(dialect, options.version, options.memory_limit);
+            let account = Rc::downgrade(&vm.account());
+            inner.accounts.borrow_mut().push(account);
+            Box::new(vm)
         });
         Some(PooledVm {
             vm: Some(vm),
@@ -62,10 +67,12 @@ impl VmPool {
         self.inner.in_use.get()
     }
 
-    /// Bytes that the idle VMs hold.
-    pub fn idle_memory(&self) -> usize {
-        let idle = self.inner.idle.borrow();
-        idle.iter().flatten().map(|vm| vm.memory_used()).sum()
+    /// Bytes that all VMs hold, those in use included.
+    pub fn memory(&self) -> usize {
+        let mut accounts = self.inner.accounts.borrow_mut();
+        accounts.retain(|account| account.strong_count() > 0);
+        let held = accounts.iter().filter_map(Weak::upgrade);
+        held.map(|account| account.used()).sum()
     }
 }
 
@@ -75,6 +82,8 @@ struct Inner {
     /// By dialect.
     #[expect(clippy::vec_box, reason = "a VM goes to its run and back as a pointer")]
     idle: RefCell<[Vec<Box<Vm>>; 2]>,
+    /// The memory of each VM that is there, and of some that were.
+    accounts: RefCell<Vec<Weak<Memory>>>,
     in_use: Cell<usize>,
 }
 

@@ -100,6 +100,11 @@ impl ScriptRun {
         }
     }
 
+    /// Bytes that this run has had in Lua at most.
+    pub fn memory_peak(&self) -> usize {
+        self.vm.memory_grown()
+    }
+
     pub fn callee(&self) -> &Callee {
         &self.callee
     }

@@ -157,6 +157,15 @@ impl Vm {
         self.memory.used()
     }
 
+    /// Bytes that the run has added to them at most.
+    pub(super) fn memory_grown(&self) -> usize {
+        self.memory.grown()
+    }
+
+    pub(super) fn account(&self) -> Rc<Memory> {
+        Rc::clone(&self.memory)
+    }
+
     /// Readies the coroutine to run a script or function from its beginning.
     pub(super) fn prepare(
         &mut self,
@@ -166,6 +175,7 @@ impl Vm {
         seed: u64,
     ) -> Result<(), ScriptError> {
         self.runs += 1;
+        self.memory.begin();
         let function = self.function(&callee.script)?;
         let runs = self.runs;
         let core = self.core();

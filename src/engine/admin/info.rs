@@ -116,7 +116,8 @@ fn put_listeners(section: &mut Section<'_>, shared: &Shared) {
         .field("pubsubshard_channels", channels.len(Kind::Shard))
         .field("tracking_total_keys", tracking.key_count())
         .field("tracking_total_items", tracking.item_count())
-        .field("tracking_total_prefixes", tracking.prefix_count());
+        .field("tracking_total_prefixes", tracking.prefix_count())
+        .field("evicted_scripts", shared.scripts.evicted());
 }
 
 fn put_memory(section: &mut Section<'_>, shared: &Shared) {
@@ -124,6 +125,7 @@ fn put_memory(section: &mut Section<'_>, shared: &Shared) {
     let resident = process::resident_bytes();
     let libraries = shared.libraries.current();
     let settings = shared.config.settings();
+    let (totals, scripts) = (shared.observer.totals(), &shared.scripts);
     let ratio = |part: u64, whole: u64| format!("{:.2}", part as f64 / whole.max(1) as f64);
     section
         .size("used_memory", stats.allocated)
@@ -160,7 +162,10 @@ fn put_memory(section: &mut Section<'_>, shared: &Shared) {
             "mem_fragmentation_bytes",
             resident.saturating_sub(stats.allocated),
         )
-        .field("number_of_cached_scripts", shared.scripts.len())
+        .field("used_memory_vm_total", totals.script_vm_bytes)
+        .field("used_memory_lua", totals.script_vm_bytes)
+        .field("used_memory_scripts_eval", scripts.bytes())
+        .field("number_of_cached_scripts", scripts.len())
         .field("number_of_functions", libraries.function_count())
         .field("number_of_libraries", libraries.len())
         .field("used_memory_functions", libraries.heap_bytes())
@@ -252,12 +257,27 @@ fn put_keyspace(section: &mut Section<'_>, shared: &Shared) {
 }
 
 fn put_scripting(section: &mut Section<'_>, shared: &Shared) {
-    let totals = shared.observer.totals();
+    let (totals, scripts) = (shared.observer.totals(), &shared.scripts);
     section
+        .field("cached_scripts", scripts.len())
+        .field("loaded_scripts", scripts.loaded())
+        .field("script_source_bytes", scripts.bytes())
+        .field("script_vm_bytes", totals.script_vm_bytes)
         .field("running_scripts", totals.running_scripts)
         .field("scripts_run", totals.scripts_run)
         .field("scripts_rolled_back", totals.scripts_rolled_back)
         .field("scripts_killed", totals.scripts_killed)
+        .field("scripts_timed_out", totals.scripts_timed_out)
+        .field(
+            "scripts_out_of_instructions",
+            totals.scripts_out_of_instructions,
+        )
+        .field("script_rollbacks", totals.script_rollbacks)
+        .field(
+            "script_savepoint_rollbacks",
+            totals.script_savepoint_rollbacks,
+        )
+        .field("script_gates", totals.script_gates)
         .field("script_reruns", totals.script_reruns)
         .field("slow_scripts", shared.running.all().len());
 }
@@ -272,6 +292,8 @@ fn put_locks(section: &mut Section<'_>, shared: &Shared) {
         .field("lock_queued", locks.waits)
         .field("lock_waits", totals.lock_waits)
         .field("lock_wait_usec", totals.lock_wait_ns / 1000)
+        .field("lock_wait_usec_max", totals.lock_wait_us_max)
+        .field("lock_longest_queue", locks.longest_queue)
         .field("gate_owned", u8::from(gate.owned))
         .field("gate_held", gate.held)
         .field("gate_waiting_exclusive", gate.waiting_exclusive)

@@ -28,6 +28,7 @@ mod latency_graph;
 mod memory;
 mod monitor;
 mod script;
+mod script_stats;
 mod server;
 mod slowlog;
 mod wait;

@@ -1,6 +1,6 @@
 //! SCRIPT: the cache of scripts, and the end of those that run.
 
-use super::{NOT_BUSY, is, ok};
+use super::{NOT_BUSY, is, ok, script_stats};
 use crate::base::clock;
 use crate::command::{Command, Error, Flags, Group, Spec};
 use crate::config::Opt;
@@ -52,6 +52,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
             ),
             kill,
         ),
+        script_stats::LIST,
         Command::new(
             Spec::new("script|load", 3, Group::Scripting, SCRIPTING.union(Flags::STALE)).docs(
                 "2.6.0",
@@ -60,6 +61,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
             ),
             load,
         ),
+        script_stats::PS,
         Command::new(
             Spec::new("script|show", 3, Group::Scripting, SCRIPTING).docs(
                 "8.0.0",
@@ -68,6 +70,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
             ),
             show,
         ),
+        script_stats::STATS,
     ],
 )];
 
@@ -129,7 +132,7 @@ fn kill(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
 }
 
 fn help(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
-    const LINES: [&str; 15] = [
+    const LINES: [&str; 22] = [
         "SCRIPT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "EXISTS <sha1> [<sha1> ...]",
         "    Return information about the existence of the scripts in the script cache.",
@@ -141,10 +144,17 @@ fn help(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
         "    * SYNC: Synchronously flush the scripts cache.",
         "KILL",
         "    Kill the currently executing Lua script.",
+        "LIST",
+        "    Return the scripts in the scripts cache: SHA1, length, kind, calls, first line.",
         "LOAD <script>",
         "    Load a script into the scripts cache without executing it.",
+        "PS",
+        "    Return the scripts and functions that are suspended or wait, with their keys.",
         "SHOW <sha1>",
         "    Return the body of a script in the scripts cache.",
+        "STATS [<sha1>]",
+        "    Return what was counted of a script in the scripts cache, or of all of them:",
+        "    calls, errors, memory, and where their time went.",
     ];
     ctx.reply.array(LINES.len() + 2);
     for line in LINES {
