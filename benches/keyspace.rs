@@ -42,6 +42,21 @@ fn keyspace(criterion: &mut Criterion) {
                 black_box(txn.get(key(rng.u64(..keys)).as_bytes()).is_some())
             });
         });
+        for (name, warmed) in [("16 gets", false), ("16 gets, warmed together", true)] {
+            criterion.bench_function(&format!("{name}, {keys} keys"), |bencher| {
+                bencher.iter(|| {
+                    let names: [String; 16] = std::array::from_fn(|_| key(rng.u64(..keys)));
+                    if warmed {
+                        let of = |name: &String| keyspace.fingerprint(0, name.as_bytes());
+                        keyspace.warm(0, &names.each_ref().map(of));
+                    }
+                    for name in &names {
+                        let mut txn = Txn::new(&keyspace, &mut buffers, 0, NOW_MS);
+                        black_box(txn.get(name.as_bytes()).is_some());
+                    }
+                });
+            });
+        }
         journal.close().expect("room on the disk");
     }
 }
