@@ -412,6 +412,7 @@ pub(super) fn reply_members<'i>(
 mod tests {
     use super::super::testing::Harness;
     use crate::resp::Protocol;
+    use std::collections::BTreeSet;
 
     #[test]
     fn a_rank_comes_with_its_score() {
@@ -430,6 +431,30 @@ mod tests {
         assert_eq!(ours.line("ZRANK z b SCORE"), "-ERR syntax error\r\n");
         ours.protocol = Protocol::Resp3;
         assert_eq!(ours.line("ZRANK z b WITHSCORE"), "*2\r\n:1\r\n,2.5\r\n");
+    }
+
+    /// Also while transactions remove most members and are taken back.
+    #[test]
+    fn a_scan_finds_what_rollbacks_bring_back() {
+        const MEMBERS: usize = 400;
+        let mut ours = Harness::new();
+        for n in 0..MEMBERS {
+            ours.line(&format!("ZADD z {n} m{n:03}"));
+        }
+        let (mut cursor, mut found) = ("0".to_owned(), BTreeSet::new());
+        for first in (0..).step_by(7) {
+            let reply = ours.line(&format!("ZSCAN z {cursor} COUNT 20"));
+            let mut lines = reply.split("\r\n").skip(2);
+            cursor = lines.next().expect("a cursor").to_owned();
+            let members = lines.filter(|line| line.starts_with('m'));
+            found.extend(members.map(str::to_owned));
+            if cursor == "0" {
+                break;
+            }
+            let first = (first % MEMBERS).to_string();
+            ours.run_and_roll_back(&["ZREMRANGEBYRANK", "z", &first, "-1"]);
+        }
+        assert_eq!(found.len(), MEMBERS);
     }
 
     #[test]

@@ -36,20 +36,32 @@ impl Edit<'_, ZSet> {
 
     /// Removes a member. Tells whether it was there.
     pub fn remove(&mut self, member: &[u8]) -> bool {
-        let Some(change) = self.value.remove(member) else {
+        let Some(removed) = self.value.remove(member) else {
             return false;
         };
         self.delete_record(member);
-        self.changed(change);
+        self.changed(ZSetChange::Removed(removed));
+        self.shrink();
         true
     }
 
     /// Removes the member at a rank below the set's length, and returns it.
     pub fn take(&mut self, rank: usize) -> (StrBuf, f64) {
-        let (member, score) = self.value.remove_at(rank);
-        self.delete_record(&member);
-        self.changed(ZSetChange::Removed(member.clone(), score));
-        (member, score)
+        let removed = self.value.remove_at(rank);
+        let pair = (removed.member.clone(), removed.score);
+        self.delete_record(&removed.member);
+        self.changed(ZSetChange::Removed(removed));
+        self.shrink();
+        pair
+    }
+
+    fn shrink(&mut self) {
+        for _ in 0..ZSet::SHRINKS_MAX {
+            let Some(change) = self.value.shrink() else {
+                return;
+            };
+            self.changed(change);
+        }
     }
 }
 
@@ -88,6 +100,9 @@ impl Stored for ZSet {
 
     fn load_delete(&mut self, element: &[u8]) -> Option<()> {
         self.remove(element);
+        for _ in 0..ZSet::SHRINKS_MAX {
+            self.shrink();
+        }
         Some(())
     }
 }

@@ -14,6 +14,13 @@ pub struct Large {
     tree: Tree,
 }
 
+/// The highest slot was given up.
+#[derive(Clone, Copy, Debug)]
+pub struct Shrunk {
+    /// The slot to which its member moved, if it had one.
+    moved_to: Option<u32>,
+}
+
 impl Large {
     /// Makes one of pairs that are in order.
     pub fn from_sorted<'a>(pairs: impl Iterator<Item = (Item<'a>, f64)>) -> Self {
@@ -49,10 +56,10 @@ impl Large {
         }
     }
 
-    /// Adds a member that is not there.
-    pub fn add(&mut self, member: &[u8], score: f64) {
+    /// Adds a member that is not there; whether a slot was made for it.
+    pub fn add(&mut self, member: &[u8], score: f64) -> bool {
         let hash = self.members.hash(member);
-        self.add_hashed(hash, member, score);
+        self.add_hashed(hash, member, score)
     }
 
     /// Gives a member the score that `next` makes of the one that it has, if any. `None`: nothing has changed.
@@ -64,8 +71,9 @@ impl Large {
     ) -> Option<ZSetChange> {
         let hash = self.members.hash(member);
         let Some(slot) = self.members.find(hash, member) else {
-            self.add_hashed(hash, member, next(None)?);
-            return Some(ZSetChange::Added(StrBuf::from_slice(member)));
+            let grew = self.add_hashed(hash, member, next(None)?);
+            let member = StrBuf::from_slice(member);
+            return Some(ZSetChange::Added { member, grew });
         };
         let old = self.members.score(slot);
         let score = next(Some(old)).filter(|score| *score != old)?;
@@ -75,21 +83,58 @@ impl Large {
         Some(ZSetChange::Scored(StrBuf::from_slice(member), old))
     }
 
-    pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
+    /// Takes the adding of a member back, for which perhaps a slot was made.
+    pub fn undo_add(&mut self, member: &[u8], grew: bool) {
+        let removed = self.remove(member);
+        debug_assert!(removed.is_some(), "it was added");
+        if grew {
+            self.members.drop_top();
+        }
+    }
+
+    /// Removes a member; its score and its slot.
+    pub fn remove(&mut self, member: &[u8]) -> Option<(f64, u32)> {
         let slot = self.members.find(self.members.hash(member), member)?;
         let score = self.members.score(slot);
         self.take_from_tree(slot);
         self.members.remove(slot);
-        self.give_slots_up();
-        Some(score)
+        Some((score, slot))
     }
 
-    pub fn remove_at(&mut self, rank: usize) -> (StrBuf, f64) {
+    /// Removes the member of a rank; also its slot.
+    pub fn remove_at(&mut self, rank: usize) -> (StrBuf, f64, u32) {
         let Element { score, slot } = self.tree.remove_at(rank);
         let member = StrBuf::from_slice(self.members.member(slot));
         self.members.remove(slot);
-        self.give_slots_up();
-        (member, score)
+        (member, score, slot)
+    }
+
+    /// Adds a member that was removed to its slot, which is free.
+    pub fn put_back(&mut self, member: &[u8], score: f64, slot: u32) {
+        self.members.put_back(slot, member, score);
+        self.put_in_tree(slot);
+    }
+
+    /// Gives the highest slot up if most of them are free.
+    pub fn shrink(&mut self) -> Option<Shrunk> {
+        if !self.members.is_sparse() {
+            return None;
+        }
+        let moved_to = self.members.give_top_up();
+        if let Some(slot) = moved_to {
+            let top = self.members.slots();
+            self.renumber_in_tree(top, slot);
+        }
+        Some(Shrunk { moved_to })
+    }
+
+    /// Takes [`Large::shrink`] back.
+    pub fn undo_shrink(&mut self, Shrunk { moved_to }: Shrunk) {
+        let top = self.members.slots();
+        self.members.take_top_back(moved_to);
+        if let Some(slot) = moved_to {
+            self.renumber_in_tree(slot, top);
+        }
     }
 
     pub fn scan(&self, cursor: u64, count: usize, visit: impl FnMut(&[u8], f64)) -> u64 {
@@ -100,9 +145,10 @@ impl Large {
         self.members.heap_bytes() + self.tree.heap_bytes()
     }
 
-    fn add_hashed(&mut self, hash: u64, member: &[u8], score: f64) {
-        let slot = self.members.add(hash, member, score);
+    fn add_hashed(&mut self, hash: u64, member: &[u8], score: f64) -> bool {
+        let (slot, grew) = self.members.add(hash, member, score);
         self.put_in_tree(slot);
+        grew
     }
 
     #[inline]
@@ -126,27 +172,12 @@ impl Large {
         debug_assert_eq!(removed.slot, slot, "the tree has what the slots have");
     }
 
-    /// After a removal: makes the slots fewer where most of them are free.
-    fn give_slots_up(&mut self) {
-        /// So many at a time, that no removal takes long.
-        const STEPS: usize = 4;
-        for _ in 0..STEPS {
-            if !self.members.is_sparse() {
-                return;
-            }
-            let Some(top) = self.members.top() else {
-                self.members.drop_top();
-                continue;
-            };
-            let members = &self.members;
-            let at = (members.score(top), members.member(top).to_vec());
-            let to = self.members.lower_top();
-            let members = &self.members;
-            // The tree's element still names the slot that is gone.
-            let name = |slot: u32| members.member(if slot == top { to } else { slot });
-            self.tree
-                .set_slot(at.0, |e| name(e.slot) <= at.1.as_slice(), to);
-        }
+    /// Has the tree name the slot that a member has moved to.
+    fn renumber_in_tree(&mut self, from: u32, to: u32) {
+        let members = &self.members;
+        let (score, member) = (members.score(to), members.member(to));
+        let name = |slot: u32| members.member(if slot == from { to } else { slot });
+        self.tree.set_slot(score, |e| name(e.slot) <= member, to);
     }
 }
 

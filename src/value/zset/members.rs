@@ -1,7 +1,8 @@
 //! Members with their scores, each under a number that stays while the member does.
 //!
 //! A scan goes over the numbers from the top down. A member that is there all the time is met: its number stays, or, when
-//! much was removed and numbers are given up, becomes a lower one.
+//! much was removed and numbers are given up, becomes a lower one. Each change can be taken back so that all members have
+//! the numbers that they had, because a member is there all the time too where its removal was taken back.
 
 use crate::base::small_bytes::SmallBytes;
 use ahash::RandomState;
@@ -18,6 +19,13 @@ struct Slot {
 }
 
 impl Slot {
+    fn free() -> Self {
+        Self {
+            member: SmallBytes::default(),
+            score: f64::NAN,
+        }
+    }
+
     fn is_free(&self) -> bool {
         self.score.is_nan()
     }
@@ -26,7 +34,7 @@ impl Slot {
 #[derive(Clone, Debug, Default)]
 pub struct Members {
     slots: Vec<Slot>,
-    /// Free slots, and numbers that were given up: all that are not below the number of slots.
+    /// Every free slot, and perhaps slots that are in use or were given up.
     free: Vec<u32>,
     index: HashTable<u32>,
     hasher: RandomState,
@@ -37,6 +45,11 @@ pub struct Members {
 impl Members {
     pub fn len(&self) -> usize {
         self.index.len()
+    }
+
+    /// How many slots there are, free ones too.
+    pub fn slots(&self) -> u32 {
+        self.slots.len() as u32
     }
 
     #[inline]
@@ -64,34 +77,35 @@ impl Members {
         self.slots[slot as usize].score = score;
     }
 
-    /// Adds a member that is not there.
-    pub fn add(&mut self, hash: u64, member: &[u8], score: f64) -> u32 {
-        debug_assert!(!score.is_nan(), "a score is a number");
-        let member = SmallBytes::from_slice(member);
-        self.spilled_bytes += member.heap_bytes();
-        let slot = self.put(Slot { member, score });
-        if self.index.len() == self.index.capacity() {
-            self.rebuild_index(self.index.len() * 2);
-        } else {
-            let rehash = |_: &u32| unreachable!("there is room");
-            self.index.insert_unique(hash, slot, rehash);
-        }
-        slot
+    /// Adds a member that is not there; returns its slot, and whether that was made for it.
+    pub fn add(&mut self, hash: u64, member: &[u8], score: f64) -> (u32, bool) {
+        let entry = self.entry(member, score);
+        let slots = self.slots.len();
+        let slot = self.put(entry);
+        self.insert_in_index(hash, slot);
+        (slot, self.slots.len() > slots)
     }
 
-    /// Removes a member that is there; returns its slot.
+    /// Adds a member that is not there in the free slot that it had.
+    pub fn put_back(&mut self, slot: u32, member: &[u8], score: f64) {
+        let entry = self.entry(member, score);
+        debug_assert!(self.slots[slot as usize].is_free(), "what came was removed");
+        self.slots[slot as usize] = entry;
+        if self.free.last() == Some(&slot) {
+            self.free.pop();
+        }
+        self.insert_in_index(self.hash(member), slot);
+    }
+
+    /// Removes the member in a slot.
     pub fn remove(&mut self, slot: u32) {
         let hash = self.hash(self.member(slot));
         if let Ok(found) = self.index.find_entry(hash, |other| *other == slot) {
             found.remove();
         }
-        let vacated = Slot {
-            member: SmallBytes::default(),
-            score: f64::NAN,
-        };
-        let removed = std::mem::replace(&mut self.slots[slot as usize], vacated);
+        let removed = std::mem::replace(&mut self.slots[slot as usize], Slot::free());
         self.spilled_bytes -= removed.member.heap_bytes();
-        self.free.push(slot);
+        self.note_free(slot);
     }
 
     /// Whether so few slots are in use that the highest should be given up.
@@ -99,37 +113,46 @@ impl Members {
         self.slots.len() >= SPARSE_SLOTS_MIN && self.slots.len() / 2 > self.len()
     }
 
-    /// The highest slot, if a member is in it.
-    pub fn top(&self) -> Option<u32> {
-        let top = self.slots.last().filter(|slot| !slot.is_free());
-        top.map(|_| self.slots.len() as u32 - 1)
-    }
-
-    /// Moves the member of the highest slot to a lower one that is free; there is one. Returns the lower.
-    pub fn lower_top(&mut self) -> u32 {
+    /// Gives the highest slot up, of slots of which most are free. The member in it, if any, moves to a lower slot, which is
+    /// returned. Gives memory up too that is far too much.
+    pub fn give_top_up(&mut self) -> Option<u32> {
         let Some(top) = self.slots.pop() else {
-            unreachable!("the caller saw it");
+            unreachable!("most of the slots are free");
         };
-        let (from, hash) = (self.slots.len() as u32, self.hash(&top.member));
-        let to = self.put(top);
-        debug_assert!(to < from, "half of the slots are free");
-        if let Some(indexed) = self.index.find_mut(hash, |slot| *slot == from) {
-            *indexed = to;
+        if !top.is_free() {
+            let (from, hash) = (self.slots.len() as u32, self.hash(&top.member));
+            let to = self.put(top);
+            debug_assert!(to < from, "most of the slots are free");
+            self.renumber(hash, from, to);
+            return Some(to);
         }
-        to
-    }
-
-    /// Gives the highest slot up, which is free, and memory that is far too much.
-    pub fn drop_top(&mut self) {
-        let top = self.slots.pop();
-        debug_assert!(top.is_none_or(|slot| slot.is_free()), "the caller saw it");
         if self.slots.len() < self.slots.capacity() / 4 {
             self.slots.shrink_to(self.slots.len() * 2);
-            let slots = self.slots.len();
-            self.free.retain(|slot| (*slot as usize) < slots);
+            self.find_free();
             self.free.shrink_to_fit();
             self.rebuild_index(self.len() * 2);
         }
+        None
+    }
+
+    /// Makes the highest slot again that was given up, and gives the member back to it that moved to a lower one.
+    pub fn take_top_back(&mut self, lower: Option<u32>) {
+        let top = self.slots.len() as u32;
+        let Some(lower) = lower else {
+            self.slots.push(Slot::free());
+            self.note_free(top);
+            return;
+        };
+        let entry = std::mem::replace(&mut self.slots[lower as usize], Slot::free());
+        self.renumber(self.hash(&entry.member), lower, top);
+        self.slots.push(entry);
+        self.note_free(lower);
+    }
+
+    /// Removes the highest slot, which is free.
+    pub fn drop_top(&mut self) {
+        let top = self.slots.pop();
+        debug_assert!(top.is_none_or(|slot| slot.is_free()), "the caller knows");
     }
 
     /// Tells of the members in some slots below `cursor` (all for 0), highest first: of about `count`, having looked at no
@@ -162,7 +185,9 @@ impl Members {
 
     fn put(&mut self, entry: Slot) -> u32 {
         while let Some(slot) = self.free.pop() {
-            if let Some(place) = self.slots.get_mut(slot as usize) {
+            if let Some(place) = self.slots.get_mut(slot as usize)
+                && place.is_free()
+            {
                 *place = entry;
                 return slot;
             }
@@ -175,6 +200,45 @@ impl Members {
         }
         self.slots.push(entry);
         slot as u32
+    }
+
+    /// What stands in a member's slot.
+    fn entry(&mut self, member: &[u8], score: f64) -> Slot {
+        debug_assert!(!score.is_nan(), "a score is a number");
+        let member = SmallBytes::from_slice(member);
+        self.spilled_bytes += member.heap_bytes();
+        Slot { member, score }
+    }
+
+    fn note_free(&mut self, slot: u32) {
+        if self.free.len() >= 2 * self.slots.len() {
+            self.find_free();
+        }
+        self.free.push(slot);
+    }
+
+    /// Makes the list of free slots again, without any that is not or stands in it twice.
+    fn find_free(&mut self) {
+        let slots = (0..).zip(&self.slots);
+        let free = slots.filter(|(_, slot)| slot.is_free());
+        self.free.clear();
+        self.free.extend(free.map(|(at, _)| at));
+    }
+
+    fn insert_in_index(&mut self, hash: u64, slot: u32) {
+        if self.index.len() == self.index.capacity() {
+            self.rebuild_index(self.index.len() * 2);
+        } else {
+            let rehash = |_: &u32| unreachable!("there is room");
+            self.index.insert_unique(hash, slot, rehash);
+        }
+    }
+
+    /// Has the index find a member in another slot.
+    fn renumber(&mut self, hash: u64, from: u32, to: u32) {
+        if let Some(indexed) = self.index.find_mut(hash, |slot| *slot == from) {
+            *indexed = to;
+        }
     }
 
     /// Makes an index with room for so many members. They are hashed in the order of their slots, which the cache likes better

@@ -24,7 +24,7 @@ mod tests;
 use super::listpack::{Item, Iter, Listpack};
 use super::{Limits, StrBuf};
 use crate::base::number::DoubleText;
-use large::{Large, Ranked};
+use large::{Large, Ranked, Shrunk};
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -41,12 +41,26 @@ pub enum ZSet {
 /// What takes a change to a sorted set back.
 #[derive(Debug)]
 pub enum ZSetChange {
-    Added(StrBuf),
+    Added {
+        member: StrBuf,
+        /// Whether a slot was made for it.
+        grew: bool,
+    },
     /// The member had this score.
     Scored(StrBuf, f64),
-    Removed(StrBuf, f64),
+    Removed(Removed),
+    Shrunk(Shrunk),
     /// A member was added that made the set a large one; before, it was this.
     Converted(Listpack),
+}
+
+/// A member that was removed, and where it was.
+#[derive(Clone, Debug)]
+pub struct Removed {
+    pub member: StrBuf,
+    pub score: f64,
+    /// Of a large set.
+    slot: u32,
 }
 
 impl Default for ZSet {
@@ -216,7 +230,11 @@ impl ZSet {
             && pack.has_room(member.len())
         {
             insert_sorted(pack, member, score);
-            return Some(ZSetChange::Added(StrBuf::from_slice(member)));
+            let member = StrBuf::from_slice(member);
+            return Some(ZSetChange::Added {
+                member,
+                grew: false,
+            });
         }
         let mut large = Large::from_sorted(pairs(pack));
         large.add(member, score);
@@ -227,22 +245,26 @@ impl ZSet {
         }
     }
 
-    pub fn remove(&mut self, member: &[u8]) -> Option<ZSetChange> {
-        let score = match self {
+    pub fn remove(&mut self, member: &[u8]) -> Option<Removed> {
+        let (score, slot) = match self {
             ZSet::Packed(pack) => {
                 let at = pack.find(member, 2)?;
                 let score = score_of(pack.at(pack.next(at)?));
                 pack.remove_at(at, 2);
-                score
+                (score, 0)
             }
             ZSet::Large(large) => large.remove(member)?,
         };
-        Some(ZSetChange::Removed(StrBuf::from_slice(member), score))
+        Some(Removed {
+            member: StrBuf::from_slice(member),
+            score,
+            slot,
+        })
     }
 
     /// Removes the member of a rank below the set's length.
-    pub fn remove_at(&mut self, rank: usize) -> (StrBuf, f64) {
-        match self {
+    pub fn remove_at(&mut self, rank: usize) -> Removed {
+        let (member, score, slot) = match self {
             ZSet::Packed(pack) => {
                 let mut text = itoa::Buffer::new();
                 let Some((member, score)) = packed_from(pack, rank).next().map(as_pair) else {
@@ -250,17 +272,37 @@ impl ZSet {
                 };
                 let member = StrBuf::from_slice(member.bytes(&mut text));
                 pack.remove(2 * rank, 2);
-                (member, score)
+                (member, score, 0)
             }
             ZSet::Large(large) => large.remove_at(rank),
+        };
+        Removed {
+            member,
+            score,
+            slot,
         }
     }
+
+    /// Gives a part of what is free up, where that is most of it. To be called some times after a removal, no more than
+    /// [`ZSet::SHRINKS_MAX`], so that no removal takes long.
+    #[inline]
+    pub fn shrink(&mut self) -> Option<ZSetChange> {
+        match self {
+            ZSet::Packed(_) => None,
+            ZSet::Large(large) => large.shrink().map(ZSetChange::Shrunk),
+        }
+    }
+
+    pub const SHRINKS_MAX: usize = 4;
 
     /// Takes a change back; later ones have been taken back before.
     pub fn undo(&mut self, change: ZSetChange) {
         match change {
-            ZSetChange::Added(member) => drop(self.remove(&member)),
-            ZSetChange::Scored(member, score) | ZSetChange::Removed(member, score) => match self {
+            ZSetChange::Added { member, grew } => match self {
+                ZSet::Packed(_) => drop(self.remove(&member)),
+                ZSet::Large(large) => large.undo_add(&member, grew),
+            },
+            ZSetChange::Scored(member, score) => match self {
                 ZSet::Packed(pack) => {
                     if let Some(at) = pack.find(&member, 2) {
                         pack.remove_at(at, 2);
@@ -270,6 +312,18 @@ impl ZSet {
                 ZSet::Large(large) => {
                     large.update(&member, |_| Some(score));
                 }
+            },
+            ZSetChange::Removed(Removed {
+                member,
+                score,
+                slot,
+            }) => match self {
+                ZSet::Packed(pack) => insert_sorted(pack, &member, score),
+                ZSet::Large(large) => large.put_back(&member, score, slot),
+            },
+            ZSetChange::Shrunk(shrunk) => match self {
+                ZSet::Packed(_) => unreachable!("a large set stays one"),
+                ZSet::Large(large) => large.undo_shrink(shrunk),
             },
             ZSetChange::Converted(pack) => *self = ZSet::Packed(pack),
         }

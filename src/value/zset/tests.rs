@@ -9,6 +9,7 @@ enum Step {
     Set(u16, f64),
     Remove(u16),
     RemoveAt(prop::sample::Index),
+    Shrink,
 }
 
 fn score() -> impl Strategy<Value = f64> {
@@ -24,6 +25,7 @@ fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         6 => (0..400_u16, score()).prop_map(|(member, score)| Step::Set(member, score)),
         2 => (0..400_u16).prop_map(Step::Remove),
         1 => any::<prop::sample::Index>().prop_map(Step::RemoveAt),
+        1 => Just(Step::Shrink),
     ];
     prop::collection::vec(step, 0..most)
 }
@@ -91,16 +93,17 @@ fn run(limits: &Limits, steps: &[Step]) {
                 let member = name(*member);
                 let change = set.remove(&member);
                 assert_eq!(change.is_some(), model.remove(&member).is_some());
-                change
+                change.map(ZSetChange::Removed)
             }
             Step::RemoveAt(at) if !set.is_empty() => {
                 let rank = at.index(set.len());
                 let (score, member) = model.0.remove(rank);
                 let removed = set.remove_at(rank);
-                assert_eq!((removed.1, removed.0.to_vec()), (score, member));
-                Some(ZSetChange::Removed(removed.0, removed.1))
+                assert_eq!((removed.score, removed.member.to_vec()), (score, member));
+                Some(ZSetChange::Removed(removed))
             }
             Step::RemoveAt(_) => None,
+            Step::Shrink => set.shrink(),
         };
         assert_eq!(set.len(), model.0.len());
         undo.extend(change.map(|change| (change, before)));
@@ -172,11 +175,73 @@ proptest! {
                     set.set(&name(member), 1.0, &limits);
                 } else {
                     set.remove(&name(member));
+                    while set.shrink().is_some() {}
                 }
             }
         }
         for member in stays {
             prop_assert!(found.contains(&name(member)), "{member}");
+        }
+    }
+}
+
+/// Each member with the cursor at which a scan meets it.
+fn places(set: &ZSet) -> Vec<(u64, Vec<u8>)> {
+    let (mut cursor, mut places) = (0, Vec::new());
+    loop {
+        let mut met = Vec::new();
+        cursor = set.scan(cursor, 1, |member, _| met.push(member.to_vec()));
+        places.extend(met.into_iter().map(|member| (cursor, member)));
+        if cursor == 0 {
+            return places;
+        }
+    }
+}
+
+proptest! {
+    /// Otherwise a scan that goes on over a rollback would miss members.
+    #[test]
+    fn a_large_set_that_gets_its_changes_back_has_its_members_where_they_were(
+        before in 100..400_u16,
+        steps in prop::collection::vec(prop_oneof![
+            (0..500_u16).prop_map(|member| Step::Set(member, 1.0)),
+            (0..400_u16).prop_map(Step::Remove),
+            any::<prop::sample::Index>().prop_map(Step::RemoveAt),
+        ], 0..700),
+        spared in 0..10_usize,
+    ) {
+        let limits = Limits { zset_max_listpack_entries: 0, ..Limits::default() };
+        let mut set = ZSet::default();
+        for member in 0..before {
+            set.set(&name(member), f64::from(member), &limits);
+        }
+        for round in 0..3 {
+            let (was, mut changes) = (places(&set), Vec::new());
+            // First most members go, so that slots are given up.
+            while round < 2 && set.len() > spared {
+                changes.push(ZSetChange::Removed(set.remove_at(set.len() / 2)));
+                changes.extend(set.shrink());
+                changes.extend(set.shrink());
+            }
+            for step in &steps {
+                changes.extend(match step {
+                    Step::Set(member, score) => set.set(&name(*member), *score, &limits),
+                    Step::Remove(member) => set.remove(&name(*member)).map(ZSetChange::Removed),
+                    Step::RemoveAt(at) if !set.is_empty() => {
+                        Some(ZSetChange::Removed(set.remove_at(at.index(set.len()))))
+                    }
+                    _ => None,
+                });
+                changes.extend(set.shrink());
+            }
+            while let Some(change) = changes.pop() {
+                set.undo(change);
+            }
+            let ZSet::Large(large) = &set else {
+                panic!("it is large");
+            };
+            large.check();
+            prop_assert_eq!(&places(&set), &was);
         }
     }
 }
@@ -201,5 +266,6 @@ fn many_members_in_order_fill_their_nodes() {
     }
     while !set.is_empty() {
         set.remove_at(set.len() / 2);
+        while set.shrink().is_some() {}
     }
 }
