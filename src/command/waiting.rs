@@ -94,9 +94,10 @@ pub struct Waiting {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Stage {
-    /// In MULTI and in scripts.
+    /// In MULTI.
     #[default]
     Forbidden,
+    InScript,
     First,
     /// The argument that is the key which has got data.
     Retry(usize),
@@ -106,6 +107,12 @@ impl Waiting {
     #[inline]
     pub fn forbidden() -> Self {
         Self::default()
+    }
+
+    /// For a script's command: as in MULTI, but that some options are refused.
+    #[inline]
+    pub fn in_script() -> Self {
+        Self::at(Stage::InScript)
     }
 
     /// For a client's own command.
@@ -139,7 +146,7 @@ impl Ctx<'_> {
             wish.keys.start < wish.keys.end && wish.keys.end <= self.args.len(),
             "the keys are arguments"
         );
-        if self.waiting.stage == Stage::Forbidden {
+        if matches!(self.waiting.stage, Stage::Forbidden | Stage::InScript) {
             return false;
         }
         self.waiting.wish = Some(Box::new(wish));
@@ -151,6 +158,10 @@ impl Ctx<'_> {
         matches!(self.waiting.stage, Stage::Retry(_))
     }
 
+    pub fn is_in_script(&self) -> bool {
+        self.waiting.stage == Stage::InScript
+    }
+
     /// Which of the arguments that are keys to wait on the command is to look at: all, or on a retry the one that has got
     /// data. A retry touches no other of them; only that one is locked for it.
     pub fn keys_to_try(&self, keys: Range<usize>) -> Range<usize> {
@@ -159,7 +170,7 @@ impl Ctx<'_> {
                 debug_assert!(keys.contains(&ready), "it was waited on");
                 ready..ready + 1
             }
-            Stage::Forbidden | Stage::First => keys,
+            Stage::Forbidden | Stage::InScript | Stage::First => keys,
         }
     }
 

@@ -15,6 +15,7 @@ use super::tracking::note_reads;
 use super::work::{Kind, Token};
 use super::worker::{Flow, Worker};
 use crate::base::clock;
+use crate::command::Waiting;
 use crate::keyspace::TxnBuffers;
 use crate::resp::{Args, Reply, RespWriter};
 use std::sync::atomic::Ordering;
@@ -256,7 +257,7 @@ impl Worker {
                 note_reads(&mut self.outbox, entry, client, &args);
                 let db = self.shared.keyspace.physical(client.db);
                 let mut reply = RespWriter::new(out, client.protocol);
-                if let Err(error) = self.call(handler, db, args, &mut reply) {
+                if let Err(error) = self.call(handler, db, args, &mut reply, Waiting::forbidden()) {
                     self.answer_error(client, out, mark, &error);
                 }
                 Flow::Done

@@ -246,7 +246,7 @@ impl Worker {
         flow
     }
 
-    /// Runs a handler where nothing may wait, inside the transaction that the buffers hold. On an error nothing of the
+    /// Runs a handler in MULTI or in a script, inside the transaction that the buffers hold. On an error nothing of the
     /// handler's doing remains.
     pub(super) fn call(
         &mut self,
@@ -254,8 +254,9 @@ impl Worker {
         db: u8,
         args: Args<'_>,
         reply: &mut dyn Reply,
+        waiting: Waiting,
     ) -> Result<(), Error> {
-        let wish = self.call_waiting(handler, db, args, reply, Waiting::forbidden())?;
+        let wish = self.call_waiting(handler, db, args, reply, waiting)?;
         debug_assert!(wish.is_none(), "it was told not to wait");
         Ok(())
     }

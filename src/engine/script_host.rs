@@ -7,7 +7,7 @@ use super::script_run::Frame;
 use super::tracking::{self, Tracker};
 use super::worker::Worker;
 use crate::base::clock;
-use crate::command::{Access, Error, Flags, Handler, KeyFlags};
+use crate::command::{Access, Error, Flags, Handler, KeyFlags, Waiting};
 use crate::config::UndeclaredKeys;
 use crate::keyspace::Txn;
 use crate::locks::{Extend, Mode, WaiterId};
@@ -190,7 +190,10 @@ impl ScriptHost<'_> {
     /// Runs a command whose keys are admitted.
     fn run(&mut self, handler: Handler, args: Args<'_>, reply: &mut ReplyTokens) {
         let db = self.worker.shared.keyspace.physical(self.frame.db);
-        if let Err(error) = self.worker.call(handler, db, args, reply) {
+        if let Err(error) = self
+            .worker
+            .call(handler, db, args, reply, Waiting::in_script())
+        {
             reply.clear();
             reply.error(&error.line());
         }

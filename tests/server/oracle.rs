@@ -66,11 +66,6 @@ fn compare(protocol: &str, way: Way) {
     let mut refused = 0;
     for _ in 0..requests {
         let request = generator.request();
-        let may_wait = |arg: &Vec<u8>| arg.eq_ignore_ascii_case(b"block");
-        if way == Way::Script && request.args.iter().any(may_wait) {
-            // Redis refuses BLOCK in a script; here nobody waits there, and the answer is that of the moment.
-            continue;
-        }
         let answer = pair.check(&request);
         match (request.compare, &answer.reply) {
             (Compare::Dump, Reply::Bulk(dump)) => generator.learn_dump(dump),

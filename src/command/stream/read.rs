@@ -343,6 +343,17 @@ fn reply_found(ctx: &mut Ctx<'_>, found: &[Found]) -> Result<(), Error> {
 #[derive(Clone, Copy)]
 struct Timeout(Option<Duration>);
 
+impl Timeout {
+    fn parse(ctx: &Ctx<'_>, at: usize) -> Result<Self, Error> {
+        if ctx.is_in_script() {
+            let name = shown(ctx.arg(0));
+            let line = format!("ERR {name} command is not allowed with BLOCK option from scripts");
+            return Err(Error::Other(line.into()));
+        }
+        ctx.timeout_ms(at).map(Self)
+    }
+}
+
 /// A request, but for its keys and ids.
 struct Request<'a> {
     /// Entries of one stream.
@@ -382,7 +393,7 @@ impl<'a> Request<'a> {
         while at < args.len() {
             let (option, more) = (args.get(at), args.len() - 1 - at);
             if is(option, "block") && more > 0 {
-                request.timeout = Some(Timeout(ctx.timeout_ms(at + 1)?));
+                request.timeout = Some(Timeout::parse(ctx, at + 1)?);
                 at += 2;
             } else if is(option, "count") && more > 0 {
                 let count = parse_i64(args.get(at + 1)).ok_or(Error::NotInteger)?;
