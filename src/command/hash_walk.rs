@@ -2,12 +2,11 @@
 
 use super::ctx::{Ctx, Handler};
 use super::error::Error;
-use super::scan_options::{ScanOptions, parse_cursor};
-use super::set_random::REPEATED_MAX;
+use super::scan_options::{ScanOptions, parse_cursor, reply_scan};
+use super::set_random::{REPEATED_MAX, choose_distinct};
 use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
 use crate::resp::{Protocol, Reply};
 use crate::value::{Hash, Item, StrBuf};
-use std::collections::HashSet;
 
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
@@ -115,12 +114,7 @@ fn hscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             }
         });
     }
-    ctx.reply.array(2);
-    ctx.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
-    ctx.reply.array(found.len());
-    for bytes in &found {
-        ctx.reply.bulk(bytes);
-    }
+    reply_scan(ctx.reply, next, &found);
     Ok(())
 }
 
@@ -153,16 +147,19 @@ fn hrandfield(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if count < 0 && count.unsigned_abs() > REPEATED_MAX {
         return Err(OUT_OF_RANGE);
     }
-    let rng = &mut *ctx.rng;
-    if count < 0 {
-        let pairs = random_repeated(hash, count.unsigned_abs() as usize, rng);
-        reply_pairs(ctx.reply, with_values, pairs.into_iter());
-    } else if count as usize >= hash.len() {
+    let (rng, len) = (&mut *ctx.rng, hash.len());
+    if count >= 0 && count as usize >= len {
         reply_pairs(ctx.reply, with_values, hash.iter());
-    } else {
-        let pairs = random_distinct(hash, count as usize, rng);
-        reply_pairs(ctx.reply, with_values, pairs.into_iter());
+        return Ok(());
     }
+    let pairs = if count < 0 {
+        pairs_at(hash, (0..count.unsigned_abs()).map(|_| rng.usize(..len)))
+    } else {
+        let mut positions = Vec::with_capacity(count as usize);
+        choose_distinct(rng, len, count as usize, |at| positions.push(at));
+        pairs_at(hash, positions.into_iter())
+    };
+    reply_pairs(ctx.reply, with_values, pairs.into_iter());
     Ok(())
 }
 
@@ -177,37 +174,14 @@ fn random_one(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn random_repeated<'a>(hash: &'a Hash, count: usize, rng: &mut fastrand::Rng) -> Vec<Pair<'a>> {
-    let len = hash.len();
+/// The fields at some positions, with their values.
+fn pairs_at(hash: &Hash, positions: impl Iterator<Item = usize>) -> Vec<Pair<'_>> {
     if hash.is_small() {
         // To reach one means to walk there: walk once.
         let all: Vec<Pair<'_>> = hash.iter().collect();
-        return (0..count).map(|_| all[rng.usize(..len)]).collect();
+        return positions.map(|at| all[at]).collect();
     }
-    (0..count).map(|_| hash.at(rng.usize(..len))).collect()
-}
-
-/// So many different fields, fewer than there are.
-fn random_distinct<'a>(hash: &'a Hash, count: usize, rng: &mut fastrand::Rng) -> Vec<Pair<'a>> {
-    let len = hash.len();
-    let mut chosen = Vec::with_capacity(count);
-    if hash.is_small() || count > len / 4 {
-        // A walk, in which each of what is left has the same chance to be among those that are still wanted.
-        for (at, pair) in hash.iter().enumerate() {
-            if rng.usize(..len - at) < count - chosen.len() {
-                chosen.push(pair);
-            }
-        }
-    } else {
-        let mut seen = HashSet::with_capacity(count);
-        while chosen.len() < count {
-            let at = rng.usize(..len);
-            if seen.insert(at) {
-                chosen.push(hash.at(at));
-            }
-        }
-    }
-    chosen
+    positions.map(|at| hash.at(at)).collect()
 }
 
 /// Answers with fields, or with fields and values: in RESP3 in pairs.

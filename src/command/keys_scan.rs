@@ -2,7 +2,7 @@
 
 use super::ctx::{Ctx, Handler};
 use super::error::Error;
-use super::scan_options::{ScanOptions, parse_cursor};
+use super::scan_options::{ScanOptions, parse_cursor, reply_scan};
 use super::spec::{Command, Flags, Group, Spec};
 use crate::base::number::parse_i64;
 use crate::keyspace::{Key, ScanFilter};
@@ -126,7 +126,10 @@ fn keys(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     keyspace.keys(db, now_ms, filter, met, |key| {
         found.push(Key::from_slice(key));
     });
-    reply_keys(ctx, &found);
+    ctx.reply.array(found.len());
+    for key in &found {
+        ctx.reply.bulk(key);
+    }
     Ok(())
 }
 
@@ -145,17 +148,8 @@ fn scan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             found.push(Key::from_slice(key));
         }
     });
-    ctx.reply.array(2);
-    ctx.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
-    reply_keys(ctx, &found);
+    reply_scan(ctx.reply, next, &found);
     Ok(())
-}
-
-fn reply_keys(ctx: &mut Ctx<'_>, keys: &[Key]) {
-    ctx.reply.array(keys.len());
-    for key in keys {
-        ctx.reply.bulk(key);
-    }
 }
 
 fn randomkey(ctx: &mut Ctx<'_>) -> Result<(), Error> {

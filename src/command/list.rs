@@ -171,7 +171,7 @@ pub(super) fn pop_one(
     let Some(is_empty) = is_empty else {
         return Ok(false);
     };
-    tell_of_pop(txn, key, end, is_empty);
+    txn.notify_removal(Notify::LIST, pop_event(end), key, is_empty);
     Ok(true)
 }
 
@@ -196,19 +196,14 @@ pub(super) fn pop_many(
     let Some(is_empty) = is_empty else {
         return Ok(false);
     };
-    tell_of_pop(txn, key, end, is_empty);
+    txn.notify_removal(Notify::LIST, pop_event(end), key, is_empty);
     Ok(true)
 }
 
-#[inline]
-pub(super) fn tell_of_pop(txn: &mut Txn<'_>, key: &[u8], end: End, is_empty: bool) {
-    let event = match end {
+pub(super) fn pop_event(end: End) -> &'static str {
+    match end {
         End::Front => "lpop",
         End::Back => "rpop",
-    };
-    txn.notify(Notify::LIST, event, key);
-    if is_empty {
-        txn.notify(Notify::GENERIC, "del", key);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::ctx::{Ctx, Handler};
 use super::error::Error;
-use super::list::{parse_end, pop_many, pop_one, push_event, reply_item, tell_of_pop};
+use super::list::{parse_end, pop_event, pop_many, pop_one, push_event, reply_item};
 use super::spec::{Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, Spec};
 use super::waiting::{Awaited, Wish};
 use crate::base::number::parse_i64;
@@ -172,34 +172,24 @@ fn lmpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn blmpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let options = ManyOptions::parse(ctx, 2, parse_end)?;
-    let timeout = ctx.timeout_s(1)?;
-    pop_or_wait(ctx, options.keys, options.end, Some(options.count), timeout)
+    let wish = Wish::new(options.keys, Awaited::List, ctx.timeout_s(1)?);
+    ctx.answer_or_wait(wish, |ctx, keys| {
+        pop_first_list(ctx, keys, options.end, Some(options.count))
+    })
 }
 
 fn blpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let last = ctx.args.len() - 1;
-    let timeout = ctx.timeout_s(last)?;
-    pop_or_wait(ctx, 1..last, End::Front, None, timeout)
+    pop_one_or_wait(ctx, End::Front)
 }
 
 fn brpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let last = ctx.args.len() - 1;
-    let timeout = ctx.timeout_s(last)?;
-    pop_or_wait(ctx, 1..last, End::Back, None, timeout)
+    pop_one_or_wait(ctx, End::Back)
 }
 
-fn pop_or_wait(
-    ctx: &mut Ctx<'_>,
-    keys: Range<usize>,
-    end: End,
-    count: Option<usize>,
-    timeout: Option<Duration>,
-) -> Result<(), Error> {
-    let found = pop_first_list(ctx, keys.clone(), end, count)?;
-    if !found && !ctx.wait_for_data(Wish::new(keys, Awaited::List, timeout)) {
-        ctx.reply.null_array();
-    }
-    Ok(())
+fn pop_one_or_wait(ctx: &mut Ctx<'_>, end: End) -> Result<(), Error> {
+    let last = ctx.args.len() - 1;
+    let wish = Wish::new(1..last, Awaited::List, ctx.timeout_s(last)?);
+    ctx.answer_or_wait(wish, |ctx, keys| pop_first_list(ctx, keys, end, None))
 }
 
 /// Pops from the first of the keys that is there, and answers with the key and the element, or with the key and up to
@@ -210,20 +200,15 @@ fn pop_first_list(
     end: End,
     count: Option<usize>,
 ) -> Result<bool, Error> {
-    for index in ctx.keys_to_try(keys) {
-        let key = ctx.arg(index);
-        if ctx.txn.inspect::<List>(key)?.is_none() {
-            continue;
-        }
-        ctx.reply.array(2);
-        ctx.reply.bulk(key);
-        match count {
-            None => pop_one(&mut ctx.txn, key, end, |item| reply_item(ctx.reply, item))?,
-            Some(count) => pop_many(&mut ctx.txn, ctx.reply, key, end, count)?,
-        };
-        return Ok(true);
+    let Some(key) = ctx.first_key_with::<List>(keys)? else {
+        return Ok(false);
+    };
+    ctx.reply.array(2);
+    ctx.reply.bulk(key);
+    match count {
+        None => pop_one(&mut ctx.txn, key, end, |item| reply_item(ctx.reply, item)),
+        Some(count) => pop_many(&mut ctx.txn, ctx.reply, key, end, count),
     }
-    Ok(false)
 }
 
 /// Moves an element from an end of the first argument's list to an end of the second's, and answers with it. Tells whether
@@ -257,7 +242,7 @@ fn rotate(txn: &mut Txn<'_>, key: &[u8], from: End, to: End, element: &[u8]) -> 
         list.push(to, element);
     })?;
     txn.notify(Notify::LIST, push_event(to), key);
-    tell_of_pop(txn, key, from, false);
+    txn.notify(Notify::LIST, pop_event(from), key);
     Ok(())
 }
 

@@ -175,10 +175,7 @@ fn lrem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     })?;
     let (removed, is_empty) = removed.unwrap_or((0, false));
     if removed > 0 {
-        ctx.txn.notify(Notify::LIST, "lrem", key);
-    }
-    if is_empty {
-        ctx.txn.notify(Notify::GENERIC, "del", key);
+        ctx.txn.notify_removal(Notify::LIST, "lrem", key, is_empty);
     }
     ctx.reply.integer(removed as i64);
     Ok(())
@@ -198,10 +195,8 @@ fn ltrim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
                 list.cut(End::Front, kept.start);
             })?;
         }
-        ctx.txn.notify(Notify::LIST, "ltrim", key);
-        if kept.is_empty() {
-            ctx.txn.notify(Notify::GENERIC, "del", key);
-        }
+        ctx.txn
+            .notify_removal(Notify::LIST, "ltrim", key, kept.is_empty());
     }
     ctx.reply.ok();
     Ok(())

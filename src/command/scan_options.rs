@@ -3,8 +3,9 @@
 use super::error::Error;
 use crate::base::glob::{self, Case};
 use crate::base::number::parse_i64;
-use crate::resp::Args;
+use crate::resp::{Args, Reply};
 use crate::value::Kind;
+use std::ops::Deref;
 
 /// What a scan is asked for.
 pub struct ScanOptions<'a> {
@@ -70,6 +71,16 @@ impl<'a> ScanOptions<'a> {
             }
         }
         Ok(options)
+    }
+}
+
+/// Answers with where a scan goes on, and with what it has found.
+pub fn reply_scan(reply: &mut dyn Reply, next: u64, found: &[impl Deref<Target = [u8]>]) {
+    reply.array(2);
+    reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    reply.array(found.len());
+    for bytes in found {
+        reply.bulk(bytes);
     }
 }
 

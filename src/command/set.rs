@@ -2,7 +2,7 @@
 
 use super::ctx::{Ctx, Handler};
 use super::error::Error;
-use super::scan_options::{ScanOptions, parse_cursor};
+use super::scan_options::{ScanOptions, parse_cursor, reply_scan};
 use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
 use crate::keyspace::{Absent, Notify};
 use crate::value::{Set, StrBuf};
@@ -111,7 +111,7 @@ fn srem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     })?;
     let (removed, is_over) = removed.unwrap_or((0, false));
     if removed > 0 {
-        tell_removal(ctx, key, "srem", is_over);
+        ctx.txn.notify_removal(Notify::SET, "srem", key, is_over);
     }
     ctx.reply.integer(removed as i64);
     Ok(())
@@ -133,7 +133,8 @@ fn smove(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             set.remove(member);
             set.is_empty()
         })?;
-        tell_removal(ctx, from, "srem", is_over == Some(true));
+        ctx.txn
+            .notify_removal(Notify::SET, "srem", from, is_over == Some(true));
         let added = ctx
             .txn
             .edit::<Set, _>(to, Absent::Create, |set| set.add(member))?;
@@ -197,19 +198,6 @@ fn sscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             }
         });
     }
-    ctx.reply.array(2);
-    ctx.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
-    ctx.reply.array(found.len());
-    for member in &found {
-        ctx.reply.bulk(member);
-    }
+    reply_scan(ctx.reply, next, &found);
     Ok(())
-}
-
-/// Tells of members that were removed, and of the key that went with the last of them.
-pub(super) fn tell_removal(ctx: &mut Ctx<'_>, key: &[u8], event: &'static str, is_over: bool) {
-    ctx.txn.notify(Notify::SET, event, key);
-    if is_over {
-        ctx.txn.notify(Notify::GENERIC, "del", key);
-    }
 }

@@ -2,9 +2,8 @@
 
 use super::ctx::{Ctx, Handler};
 use super::error::Error;
-use super::set::tell_removal;
 use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
-use crate::keyspace::Absent;
+use crate::keyspace::{Absent, Notify};
 use crate::value::{Set, StrBuf};
 use std::collections::HashSet;
 
@@ -64,7 +63,7 @@ fn pop_one(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         ctx.reply.null();
         return Ok(());
     };
-    tell_removal(ctx, key, "spop", is_over);
+    ctx.txn.notify_removal(Notify::SET, "spop", key, is_over);
     ctx.reply.bulk(&member);
     Ok(())
 }
@@ -82,7 +81,8 @@ fn pop_some(ctx: &mut Ctx<'_>, count: usize) -> Result<(), Error> {
         let mut take = |_| set.take(rng.usize(..set.len()));
         (0..count).map(&mut take).collect::<Vec<StrBuf>>()
     })?;
-    tell_removal(ctx, key, "spop", count == len);
+    ctx.txn
+        .notify_removal(Notify::SET, "spop", key, count == len);
     ctx.reply.set(count);
     for member in popped.unwrap_or_default() {
         ctx.reply.bulk(&member);

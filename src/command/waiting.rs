@@ -22,6 +22,7 @@ use super::ctx::Ctx;
 use super::error::Error;
 use crate::base::float::parse_f64;
 use crate::base::number::parse_i64;
+use crate::keyspace::Collection;
 use crate::value::Kind;
 use std::ops::Range;
 use std::time::Duration;
@@ -137,7 +138,7 @@ impl Waiting {
     }
 }
 
-impl Ctx<'_> {
+impl<'a> Ctx<'a> {
     /// Lets the client wait. `false`: it must not, and the command answers what it answers where nothing is there. On
     /// `true` the handler returns without an answer; what it has changed until then, if anything, is kept.
     #[must_use]
@@ -151,6 +152,34 @@ impl Ctx<'_> {
         }
         self.waiting.wish = Some(Box::new(wish));
         true
+    }
+
+    /// Answers with what `find` finds at the keys to wait on; where it finds nothing, and tells so, the client waits, or gets
+    /// a null array.
+    pub fn answer_or_wait(
+        &mut self,
+        wish: Wish,
+        find: impl FnOnce(&mut Self, Range<usize>) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        let found = find(self, wish.keys.clone())?;
+        if !found && !self.wait_for_data(wish) {
+            self.reply.null_array();
+        }
+        Ok(())
+    }
+
+    /// The first of the keys to try at which there is something. What is there has to be a collection of this type.
+    pub fn first_key_with<T: Collection>(
+        &mut self,
+        keys: Range<usize>,
+    ) -> Result<Option<&'a [u8]>, Error> {
+        for index in self.keys_to_try(keys) {
+            let key = self.arg(index);
+            if self.txn.inspect::<T>(key)?.is_some() {
+                return Ok(Some(key));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether the command has waited before: one of its keys has got data, or for [`Awaited::StreamGroup`] has changed.

@@ -3,10 +3,10 @@
 use super::ctx::{Ctx, Handler};
 use super::error::Error;
 use super::list::reply_item;
-use super::scan_options::{ScanOptions, parse_cursor};
+use super::scan_options::{ScanOptions, parse_cursor, reply_scan};
 use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
 use crate::base::float::parse_f64;
-use crate::keyspace::{Absent, Notify, Txn};
+use crate::keyspace::{Absent, Notify};
 use crate::resp::{Protocol, Reply};
 use crate::value::listpack::Item;
 use crate::value::{StrBuf, ZSet};
@@ -282,7 +282,7 @@ fn zrem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     })?;
     let (removed, is_over) = removed.unwrap_or_default();
     if removed > 0 {
-        tell_removal(&mut ctx.txn, key, "zrem", is_over);
+        ctx.txn.notify_removal(Notify::ZSET, "zrem", key, is_over);
     }
     ctx.reply.integer(removed as i64);
     Ok(())
@@ -356,32 +356,18 @@ fn rank(ctx: &mut Ctx<'_>, counted: impl Fn(usize, usize) -> usize) -> Result<()
 fn zscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (key, options) = (ctx.arg(1), ctx.args.skip(3));
     let cursor = parse_cursor(ctx.arg(2)).ok_or(Error::InvalidCursor)?;
-    let mut found: Vec<(StrBuf, StrBuf)> = Vec::new();
+    let mut found: Vec<StrBuf> = Vec::new();
     let mut next = 0;
     if let Some(zset) = ctx.txn.read::<ZSet>(key)? {
         let options = ScanOptions::parse_within(options)?;
         next = zset.scan(cursor, options.count, |member, score| {
             if options.lets_through(member) {
-                found.push((StrBuf::from_slice(member), StrBuf::from_slice(score)));
+                found.extend([member, score].map(StrBuf::from_slice));
             }
         });
     }
-    ctx.reply.array(2);
-    ctx.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
-    ctx.reply.array(2 * found.len());
-    for (member, score) in &found {
-        ctx.reply.bulk(member);
-        ctx.reply.bulk(score);
-    }
+    reply_scan(ctx.reply, next, &found);
     Ok(())
-}
-
-/// Tells of members that were removed, and of the key that went with the last of them.
-pub(super) fn tell_removal(txn: &mut Txn<'_>, key: &[u8], event: &'static str, is_over: bool) {
-    txn.notify(Notify::ZSET, event, key);
-    if is_over {
-        txn.notify(Notify::GENERIC, "del", key);
-    }
 }
 
 /// Answers with members, and with their scores where they are wanted: pairs of their own in RESP3.

@@ -7,13 +7,12 @@ use super::list_move::ManyOptions;
 use super::set_random::{REPEATED_MAX, choose_distinct};
 use super::spec::{Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, Spec};
 use super::waiting::{Awaited, Wish};
-use super::zset::{reply_members, tell_removal};
+use super::zset::reply_members;
 use crate::base::number::parse_i64;
-use crate::keyspace::Absent;
+use crate::keyspace::{Absent, Notify};
 use crate::resp::{Protocol, Reply};
 use crate::value::{StrBuf, ZSet};
 use std::ops::Range;
-use std::time::Duration;
 
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
@@ -208,7 +207,8 @@ fn pop(ctx: &mut Ctx<'_>, key: &[u8], end: End, count: usize) -> Result<Vec<(Str
     })?;
     let (popped, is_over) = popped.unwrap_or_default();
     if !popped.is_empty() {
-        tell_removal(&mut ctx.txn, key, end.event(), is_over);
+        ctx.txn
+            .notify_removal(Notify::ZSET, end.event(), key, is_over);
     }
     Ok(popped)
 }
@@ -233,8 +233,10 @@ fn zmpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn bzmpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let options = ManyOptions::parse(ctx, 2, End::parse)?;
-    let timeout = ctx.timeout_s(1)?;
-    pop_or_wait(ctx, options.keys, options.end, Some(options.count), timeout)
+    let wish = Wish::new(options.keys, Awaited::ZSet, ctx.timeout_s(1)?);
+    ctx.answer_or_wait(wish, |ctx, keys| {
+        pop_from_first(ctx, keys, options.end, Some(options.count))
+    })
 }
 
 fn bzpopmin(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -247,22 +249,8 @@ fn bzpopmax(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn pop_or_wait_for_one(ctx: &mut Ctx<'_>, end: End) -> Result<(), Error> {
     let last = ctx.args.len() - 1;
-    let timeout = ctx.timeout_s(last)?;
-    pop_or_wait(ctx, 1..last, end, None, timeout)
-}
-
-fn pop_or_wait(
-    ctx: &mut Ctx<'_>,
-    keys: Range<usize>,
-    end: End,
-    count: Option<usize>,
-    timeout: Option<Duration>,
-) -> Result<(), Error> {
-    let found = pop_from_first(ctx, keys.clone(), end, count)?;
-    if !found && !ctx.wait_for_data(Wish::new(keys, Awaited::ZSet, timeout)) {
-        ctx.reply.null_array();
-    }
-    Ok(())
+    let wish = Wish::new(1..last, Awaited::ZSet, ctx.timeout_s(last)?);
+    ctx.answer_or_wait(wish, |ctx, keys| pop_from_first(ctx, keys, end, None))
 }
 
 /// Pops from the first of the keys that is there, and answers with the key, a member and its score, or with the key and
@@ -273,22 +261,18 @@ fn pop_from_first(
     end: End,
     count: Option<usize>,
 ) -> Result<bool, Error> {
-    for index in ctx.keys_to_try(keys) {
-        let key = ctx.arg(index);
-        if ctx.txn.inspect::<ZSet>(key)?.is_none() {
-            continue;
-        }
-        let popped = pop(ctx, key, end, count.unwrap_or(1))?;
-        let in_pairs = count.is_some();
-        ctx.reply.array(if in_pairs { 2 } else { 3 });
-        ctx.reply.bulk(key);
-        if in_pairs {
-            ctx.reply.array(popped.len());
-        }
-        reply_popped(ctx.reply, &popped, in_pairs);
-        return Ok(true);
+    let Some(key) = ctx.first_key_with::<ZSet>(keys)? else {
+        return Ok(false);
+    };
+    let popped = pop(ctx, key, end, count.unwrap_or(1))?;
+    let in_pairs = count.is_some();
+    ctx.reply.array(if in_pairs { 2 } else { 3 });
+    ctx.reply.bulk(key);
+    if in_pairs {
+        ctx.reply.array(popped.len());
     }
-    Ok(false)
+    reply_popped(ctx.reply, &popped, in_pairs);
+    Ok(true)
 }
 
 fn zrandmember(ctx: &mut Ctx<'_>) -> Result<(), Error> {

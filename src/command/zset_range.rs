@@ -3,7 +3,7 @@
 use super::ctx::{Ctx, Handler};
 use super::error::Error;
 use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
-use super::zset::{reply_members, tell_removal};
+use super::zset::reply_members;
 use super::zset_bounds::Bounds;
 use crate::base::number::parse_i64;
 use crate::keyspace::{Absent, Expiry, Notify};
@@ -385,7 +385,7 @@ fn remove_range(ctx: &mut Ctx<'_>, bounds: Bounds<'_>, event: &'static str) -> R
     })?;
     let (removed, is_over) = removed.unwrap_or_default();
     if removed > 0 {
-        tell_removal(&mut ctx.txn, key, event, is_over);
+        ctx.txn.notify_removal(Notify::ZSET, event, key, is_over);
     }
     ctx.reply.integer(removed as i64);
     Ok(())

@@ -170,6 +170,15 @@ impl Txn<'_> {
         }
     }
 
+    /// Tells that elements were removed from a key, and that the key went with the last of them.
+    #[inline]
+    pub fn notify_removal(&mut self, class: Notify, name: &'static str, key: &[u8], is_over: bool) {
+        self.notify(class, name, key);
+        if is_over {
+            self.notify(Notify::GENERIC, "del", key);
+        }
+    }
+
     #[cold]
     fn note_event(&mut self, name: &'static str, key: &[u8]) {
         let db = self.keyspace().logical(self.db());
