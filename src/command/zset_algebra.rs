@@ -1,8 +1,9 @@
 //! Several sorted sets at once: ZUNION, ZINTER, ZDIFF, their STORE forms, and ZINTERCARD. Sets are taken too, each member
 //! with a score of 1.
 //!
-//! A transaction holds one key's stripe at a time: the members of one source are copied, and the others are asked about
-//! them one after the other.
+//! A transaction holds one key's stripe at a time, so no two sources are seen together. One source is walked in blocks: a
+//! block of its members is copied, and looked for in the others one after the other. So no source is copied as a whole, and
+//! a limit ends the walk.
 
 use super::ctx::{Ctx, Handler};
 use super::error::Error;
@@ -330,12 +331,19 @@ fn keep(ctx: &mut Ctx<'_>, operation: Operation, event: &'static str) -> Result<
 
 fn zintercard(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let query = Query::parse(ctx, 1, Operation::Intersection, Form::Counts)?;
-    let result = intersection(&mut ctx.txn, &query);
-    ctx.reply.integer(result.len().min(query.limit) as i64);
+    let mut count = 0;
+    intersect(&mut ctx.txn, &query, |found| {
+        count += found.len();
+        count < query.limit
+    });
+    ctx.reply.integer(count.min(query.limit) as i64);
     Ok(())
 }
 
 type Pairs = Vec<(StrBuf, f64)>;
+
+/// Members that are looked at together.
+const BLOCK_LEN: usize = 256;
 
 fn run(txn: &mut Txn<'_>, operation: Operation, query: &Query<'_>) -> Pairs {
     match operation {
@@ -371,43 +379,81 @@ fn union(txn: &mut Txn<'_>, query: &Query<'_>) -> Pairs {
 }
 
 fn intersection(txn: &mut Txn<'_>, query: &Query<'_>) -> Pairs {
+    let mut pairs = Pairs::new();
+    intersect(txn, query, |found| {
+        pairs.append(found);
+        true
+    });
+    pairs
+}
+
+/// Gives what is in all sources, some members at a time, until no more is wanted. The smallest source is walked.
+fn intersect(txn: &mut Txn<'_>, query: &Query<'_>, mut give: impl FnMut(&mut Pairs) -> bool) {
     let sources = by_len(query);
     let Some((smallest, others)) = sources.split_first() else {
-        return Pairs::new();
+        return;
     };
-    let mut pairs = Pairs::with_capacity(smallest.len);
-    for_each(txn, smallest.key, |member, score| {
-        pairs.push((StrBuf::from_slice(member), or_zero(smallest.weight * score)));
+    walk(txn, *smallest, |txn, block| {
+        for (_, score) in &mut *block {
+            *score = or_zero(smallest.weight * *score);
+        }
+        for source in others {
+            let value = txn.peek(source.key);
+            block.retain_mut(|(member, score)| {
+                let Some(other) = value.and_then(|value| score_in(value, member)) else {
+                    return false;
+                };
+                *score = query.aggregate.of(*score, source.weight * other);
+                true
+            });
+        }
+        give(block)
     });
-    for source in others {
-        let Some(value) = txn.peek(source.key) else {
-            return Pairs::new();
-        };
-        pairs.retain_mut(|(member, score)| {
-            let Some(other) = score_in(value, member) else {
-                return false;
-            };
-            *score = query.aggregate.of(*score, source.weight * other);
-            true
-        });
-    }
-    pairs
 }
 
 fn difference(txn: &mut Txn<'_>, query: &Query<'_>) -> Pairs {
     let Some((first, others)) = query.sources.split_first() else {
         return Pairs::new();
     };
-    let mut pairs = Pairs::with_capacity(first.len);
-    for_each(txn, first.key, |member, score| {
-        pairs.push((StrBuf::from_slice(member), score));
+    let mut pairs = Pairs::new();
+    walk(txn, *first, |txn, block| {
+        for source in others {
+            if let Some(value) = txn.peek(source.key) {
+                block.retain(|(member, _)| score_in(value, member).is_none());
+            }
+        }
+        pairs.append(block);
+        true
     });
-    for source in others {
-        if let Some(value) = txn.peek(source.key) {
-            pairs.retain(|(member, _)| score_in(value, member).is_none());
+    pairs
+}
+
+/// Shows a source in blocks, until `visit` wants no more.
+fn walk(
+    txn: &mut Txn<'_>,
+    source: Source<'_>,
+    mut visit: impl FnMut(&mut Txn<'_>, &mut Pairs) -> bool,
+) {
+    let mut block = Pairs::with_capacity(BLOCK_LEN.min(source.len));
+    for start in (0..source.len).step_by(BLOCK_LEN) {
+        let ranks = start..source.len.min(start + BLOCK_LEN);
+        block.clear();
+        let mut text = itoa::Buffer::new();
+        match txn.peek(source.key) {
+            Some(Value::ZSet(zset)) => block.extend(zset.range(ranks).map(|(member, score)| {
+                let member = StrBuf::from_slice(member.bytes(&mut text));
+                (member, score)
+            })),
+            Some(Value::Set(set)) => block.extend(ranks.map(|at| {
+                let member = StrBuf::from_slice(set.at(at).bytes(&mut text));
+                (member, 1.0)
+            })),
+            _ => unreachable!("the request's keys are locked"),
+        }
+        if !visit(txn, &mut block) {
+            return;
         }
     }
-    pairs
 }
 
 /// How many members a source has; counts as reading it.
@@ -438,5 +484,48 @@ fn score_in(value: &Value, member: &[u8]) -> Option<f64> {
         Value::ZSet(zset) => zset.score(member),
         Value::Set(set) => set.contains(member).then_some(1.0),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Harness;
+
+    /// What of sources of several blocks is found, by the first line of the reply.
+    #[test]
+    fn large_sources_are_walked_to_their_ends() {
+        let mut ours = Harness::new();
+        let numbers = |step: usize| (0..2000).step_by(step);
+        for n in numbers(1) {
+            ours.line(&format!("ZADD all {n} m{n}"));
+        }
+        for n in numbers(3) {
+            ours.line(&format!("ZADD third {n} m{n}"));
+            ours.line(&format!("SADD numbers {n}"));
+        }
+        for n in numbers(5) {
+            ours.line(&format!("SADD fifth m{n}"));
+        }
+        let (third, both) = (numbers(3).count(), numbers(15).count());
+        for (line, found) in [
+            ("ZINTERCARD 2 all third", third),
+            ("ZINTERCARD 3 third all fifth", both),
+            ("ZINTERCARD 2 all third LIMIT 300", 300),
+            ("ZINTERCARD 2 all third LIMIT 3000", third),
+            ("ZINTERCARD 2 numbers third", 0),
+            ("ZINTERSTORE to 3 all third fifth", both),
+            ("ZDIFFSTORE to 2 all third", 2000 - third),
+            ("ZDIFFSTORE to 2 third fifth", third - both),
+            ("ZDIFFSTORE to 2 third all", 0),
+            ("ZDIFFSTORE to 2 third numbers", third),
+        ] {
+            assert_eq!(ours.line(line), format!(":{found}\r\n"), "{line}");
+        }
+        ours.line("ZINTERSTORE to 2 all third WEIGHTS 2 3");
+        for n in numbers(3) {
+            let score = (5 * n).to_string();
+            let reply = format!("${}\r\n{score}\r\n", score.len());
+            assert_eq!(ours.line(&format!("ZSCORE to m{n}")), reply);
+        }
     }
 }
