@@ -42,12 +42,16 @@ fn the_same_clients_are_served_in_the_same_order_as_by_redis() {
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 const SCRIPT: &str =
     "redis.pcall('RPUSH', KEYS[1], 1) redis.pcall('RPUSH', KEYS[2], 2, 3) return 1";
+/// What was a list becomes a sorted set, and the other way round.
+const SWAPPING_SCRIPT: &str = "redis.pcall('ZADD', KEYS[1], 2, 'x', 1, 'y') redis.call('DEL', KEYS[2])
+    redis.pcall('ZADD', KEYS[2], 5, 'z') redis.call('DEL', KEYS[1]) redis.pcall('RPUSH', KEYS[1], 7) return 1";
 
 fn request(rng: &mut Rng) -> Vec<String> {
     let (one, two) = (rng.pick(&KEYS), rng.pick(&KEYS));
     let (from, to) = (rng.pick(&["LEFT", "RIGHT"]), rng.pick(&["LEFT", "RIGHT"]));
     let number = rng.below(1000);
-    let line = match rng.below(20) {
+    let end = rng.pick(&["MIN", "MAX"]);
+    let line = match rng.below(28) {
         0..3 => format!("RPUSH {one} {number}"),
         3 => format!("LPUSH {one} {number} x{number} y{number}"),
         4 => format!("RPUSH {one} {number} x{number}"),
@@ -65,6 +69,15 @@ fn request(rng: &mut Rng) -> Vec<String> {
         }
         17 => format!("COPY {one} {two} REPLACE"),
         18 => format!("LMOVE {one} {two} {from} {to}"),
+        19..21 => format!("ZADD {one} {number} m{number} 5 n{number}"),
+        21 => format!("ZADD {one} {number} m"),
+        22 | 23 => format!("BZPOP{end} {one} {two} 0"),
+        24 => format!("BZMPOP 0 2 {one} {two} {end} COUNT 2"),
+        25 => format!("ZUNIONSTORE {one} 1 {two}"),
+        26 => {
+            let script = ["EVAL", SWAPPING_SCRIPT, "2", one, two];
+            return script.map(str::to_owned).into();
+        }
         _ => format!("LRANGE {one} 0 -1"),
     };
     line.split(' ').map(str::to_owned).collect()
@@ -136,7 +149,12 @@ impl Room {
     fn help(&mut self) {
         self.trace.push("all wait".into());
         for key in KEYS {
-            for request in [vec!["DEL", key], vec!["RPUSH", key, "h1", "h2", "h3"]] {
+            for request in [
+                vec!["DEL", key],
+                vec!["RPUSH", key, "h1", "h2", "h3"],
+                vec!["DEL", key],
+                vec!["ZADD", key, "1", "h1", "2", "h2", "3", "h3"],
+            ] {
                 self.redis.admin.call(&request);
                 self.ours.admin.call(&request);
                 self.compare_waiting();
@@ -205,6 +223,9 @@ fn timeouts_are_precise() {
         vec!["BLPOP", "k", "0.03"],
         vec!["BLMOVE", "k", "l", "LEFT", "RIGHT", "0.03"],
         vec!["BLMPOP", "0.03", "2", "k", "l", "LEFT"],
+        vec!["BZPOPMIN", "k", "0.03"],
+        vec!["BZPOPMAX", "k", "l", "0.03"],
+        vec!["BZMPOP", "0.03", "2", "k", "l", "MIN"],
     ] {
         let late = (0..8).map(|_| {
             let start = Instant::now();
@@ -275,6 +296,61 @@ fn each_element_is_delivered_exactly_once() {
     let info = client.call(&["INFO", "clients"]).to_string();
     assert!(info.contains("blocked_clients:0"), "{info}");
     assert_eq!(client.call(&["DBSIZE"]).reply, Reply::Integer(0));
+}
+
+#[test]
+fn each_member_is_delivered_exactly_once() {
+    const PRODUCERS: usize = 3;
+    const CONSUMERS: usize = 9;
+    const EACH: usize = 1_500;
+    let server = Server::start(&["--shards", "3"]);
+    let delivered = AtomicUsize::new(0);
+    let seen = Mutex::new(HashSet::new());
+    std::thread::scope(|scope| {
+        for consumer in 0..CONSUMERS {
+            let (mut client, delivered, seen) = (server.client(), &delivered, &seen);
+            scope.spawn(move || {
+                let request = [
+                    &["BZPOPMIN", "z1", "z0", "0"][..],
+                    &["BZPOPMAX", "z0", "z1", "0"],
+                    &["BZMPOP", "0", "2", "z0", "z1", "MAX"],
+                ][consumer % 3];
+                loop {
+                    // A key, and then a member and its score, or a list of such pairs.
+                    let member = match client.call(request).reply {
+                        Reply::Array(items) => match &items[1] {
+                            Reply::Bulk(member) => member.clone(),
+                            Reply::Array(pairs) => bulk_at(pairs[0].clone(), 0).expect("a member"),
+                            other => panic!("{other:?}"),
+                        },
+                        other => panic!("{other:?}"),
+                    };
+                    if member.starts_with(b"end") {
+                        return;
+                    }
+                    assert!(seen.lock().expect("no panic").insert(member), "twice");
+                    delivered.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        for producer in 0..PRODUCERS {
+            let mut client = server.client();
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    let member = format!("{producer}-{number}");
+                    let key = format!("z{}", number % 2);
+                    let answer = client.call(&["ZADD", &key, &number.to_string(), &member]);
+                    assert_eq!(answer.reply, Reply::Integer(1));
+                }
+            });
+        }
+        wait_until(|| delivered.load(Ordering::SeqCst) == PRODUCERS * EACH);
+        let mut client = server.client();
+        assert_eq!(client.call(&["DBSIZE"]).reply, Reply::Integer(0));
+        for consumer in 0..CONSUMERS {
+            client.call(&["ZADD", "z0", "1", &format!("end{consumer}")]);
+        }
+    });
 }
 
 /// Takes elements until it gets one that says `end`, each consumer in a way of its own.
