@@ -6,7 +6,8 @@ pub(super) mod common;
 use super::spec::{Group, Spec};
 use super::testing::Harness;
 use crate::resp::Protocol;
-use common::generator::{Compare, Generator, READ_KEY, READS, Request};
+use common::comparison::{Recent, Side, agree};
+use common::generator::{Compare, Generator, Request};
 use common::redis::RedisServer;
 use common::resp::{Answer, Client, Reply};
 use common::rng::Rng;
@@ -178,7 +179,7 @@ fn compare_some(protocol: Protocol, wanted: impl Fn(&str) -> bool) {
         events: listen(&server),
         ours: Harness::new(),
         expired: BTreeSet::new(),
-        recent: Vec::new(),
+        recent: Recent::default(),
     };
     if protocol == Protocol::Resp3 {
         pair.redis.call(&["HELLO", "3"]);
@@ -218,18 +219,13 @@ struct Pair {
     ours: Harness,
     /// Channels of the events of keys that we found expired.
     expired: BTreeSet<String>,
-    /// The last requests, to show what led to a difference.
-    recent: Vec<String>,
+    recent: Recent,
 }
 
 impl Pair {
     /// Sends a request to both and returns the answer they agree on.
     fn check(&mut self, request: &Request) -> Answer {
-        const RECENT: usize = 60;
-        if self.recent.len() == RECENT {
-            self.recent.remove(0);
-        }
-        self.recent.push(request.to_string());
+        self.recent.push(request);
         let theirs = self.redis.call(&request.args);
         if request.args[0].eq_ignore_ascii_case(b"select") {
             self.select(&request.args, &theirs);
@@ -237,16 +233,18 @@ impl Pair {
         }
         let ours = Answer::from_bytes(self.ours.run(&request.args));
         self.compare_events(request, matches!(theirs.reply, Reply::Error(_)));
-        let agree = match (request.compare, &theirs.reply, &ours.reply) {
-            (Compare::Dump, Reply::Bulk(theirs), Reply::Bulk(ours)) => {
-                theirs == ours || self.same_value(theirs, ours)
-            }
-            _ => request.compare.agree(&theirs, &ours),
-        };
+        let agree = agree(request, &theirs, &ours, |side, args| match side {
+            Side::Redis => self.redis.call(args),
+            Side::Ours => Answer::from_bytes(self.ours.run(args)),
+        });
+        if request.compare == Compare::Dump {
+            // To look more closely makes events too.
+            self.their_events();
+        }
         assert!(
             agree,
-            "a difference in {request}\n  redis: {theirs}\n  ours:  {ours}\nafter\n  {}",
-            self.recent.join("\n  ")
+            "a difference in {request}\n  redis: {theirs}\n  ours:  {ours}\nafter{}",
+            self.recent
         );
         if let Some(next) = request.aftermath(&theirs) {
             self.check(&next);
@@ -283,10 +281,9 @@ impl Pair {
             theirs.sort();
         }
         assert_eq!(
-            ours,
-            theirs,
-            "the events (ours, theirs) of {request}\nafter\n  {}",
-            self.recent.join("\n  ")
+            ours, theirs,
+            "the events (ours, theirs) of {request}\nafter{}",
+            self.recent
         );
     }
 
@@ -316,36 +313,5 @@ impl Pair {
             let db = String::from_utf8_lossy(&args[1]).parse();
             self.ours.db = db.expect("redis took it for a number");
         }
-    }
-
-    /// Whether each server makes the same value of the other's serialization as of its own.
-    fn same_value(&mut self, theirs: &[u8], ours: &[u8]) -> bool {
-        let key = READ_KEY.as_bytes();
-        let mut values = Vec::new();
-        for dump in [theirs, ours] {
-            let restore = [b"RESTORE", key, b"0", dump, b"REPLACE"];
-            for is_redis in [true, false] {
-                let mut ask = |args: &[&[u8]]| {
-                    if is_redis {
-                        return self.redis.call(args);
-                    }
-                    Answer::from_bytes(self.ours.run(args))
-                };
-                let restored = (Compare::Exact, ask(&restore));
-                let reads = READS.iter().map(|(compare, words)| {
-                    let args: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
-                    (*compare, ask(&args))
-                });
-                values.push(std::iter::once(restored).chain(reads).collect::<Vec<_>>());
-            }
-        }
-        self.redis.call(&[b"DEL", key]);
-        self.ours.run(&[b"DEL", key]);
-        self.their_events();
-        let agree = |value: &Vec<(Compare, Answer)>| {
-            let mut pairs = values[0].iter().zip(value);
-            pairs.all(|((compare, a), (_, b))| compare.agree(a, b))
-        };
-        values.iter().all(agree)
     }
 }

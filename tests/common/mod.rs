@@ -6,6 +6,7 @@
     reason = "each test binary uses the part of it that it needs"
 )]
 
+pub mod comparison;
 pub mod conversations;
 pub mod generator;
 pub mod isolation;

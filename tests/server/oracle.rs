@@ -2,7 +2,8 @@
 //! same bytes have to come back.
 
 use super::harness::Server;
-use crate::common::generator::{Compare, Generator, READ_KEY, READS, Request};
+use crate::common::comparison::{Recent, Side, agree};
+use crate::common::generator::{Compare, Generator, Request};
 use crate::common::redis::RedisServer;
 use crate::common::resp::{Answer, Client, Reply};
 use crate::common::rng::Rng;
@@ -55,7 +56,7 @@ fn compare(protocol: &str, way: Way) {
     let mut pair = Pair {
         redis: redis.client(),
         ours: ours.client(),
-        recent: Vec::new(),
+        recent: Recent::default(),
         script: format!("redis.setresp({protocol}) return redis.pcall(unpack(ARGV))"),
         way,
     };
@@ -108,8 +109,7 @@ fn texts(set: &[Reply]) -> BTreeSet<String> {
 struct Pair {
     redis: Client,
     ours: Client,
-    /// The last requests, to show what led to a difference.
-    recent: Vec<String>,
+    recent: Recent,
     /// What a script does with its arguments.
     script: String,
     way: Way,
@@ -118,23 +118,17 @@ struct Pair {
 impl Pair {
     /// Sends a request to both and returns the answer they agree on.
     fn check(&mut self, request: &Request) -> Answer {
-        const RECENT: usize = 60;
-        if self.recent.len() == RECENT {
-            self.recent.remove(0);
-        }
-        self.recent.push(request.to_string());
+        self.recent.push(request);
         let [theirs, ours] = self.ask_both(&request.args);
-        let agree = match (request.compare, &theirs.reply, &ours.reply) {
-            (Compare::Dump, Reply::Bulk(theirs), Reply::Bulk(ours)) => {
-                theirs == ours || self.same_value(theirs, ours)
-            }
-            _ => request.compare.agree(&theirs, &ours),
-        };
+        let agree = agree(request, &theirs, &ours, |side, args| match side {
+            Side::Redis => self.redis.call(args),
+            Side::Ours => self.ours.call(args),
+        });
         let agree = agree || self.way == Way::Script && is_lua(&theirs.reply, &ours.reply);
         assert!(
             agree,
-            "a difference in {request}\n  redis: {theirs}\n  ours:  {ours}\nafter\n  {}",
-            self.recent.join("\n  ")
+            "a difference in {request}\n  redis: {theirs}\n  ours:  {ours}\nafter{}",
+            self.recent
         );
         if let Some(next) = request.aftermath(&theirs) {
             self.check(&next);
@@ -162,28 +156,5 @@ impl Pair {
                 answer
             }
         })
-    }
-
-    /// Whether each server makes the same value of the other's serialization as of its own.
-    fn same_value(&mut self, theirs: &[u8], ours: &[u8]) -> bool {
-        let key = READ_KEY.as_bytes();
-        let mut values = Vec::new();
-        for dump in [theirs, ours] {
-            for client in [&mut self.redis, &mut self.ours] {
-                let restore = [b"RESTORE", key, b"0", dump, b"REPLACE"];
-                let restored = (Compare::Exact, client.call(&restore));
-                let reads = READS.iter().map(|(compare, words)| {
-                    let args: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
-                    (*compare, client.call(&args))
-                });
-                values.push(std::iter::once(restored).chain(reads).collect::<Vec<_>>());
-                client.call(&[b"DEL", key]);
-            }
-        }
-        let agree = |value: &Vec<(Compare, Answer)>| {
-            let mut pairs = values[0].iter().zip(value);
-            pairs.all(|((compare, a), (_, b))| compare.agree(a, b))
-        };
-        values.iter().all(agree)
     }
 }
