@@ -319,3 +319,29 @@ fn scripts_that_walk_wait_for_each_other_in_order() {
     sizes.sort();
     assert_eq!(sizes, [":1\r\n", ":2\r\n", ":3\r\n"], "each in turn");
 }
+
+/// SORT leaves a sorted set in another form, which is nothing that a watcher would be told of.
+#[test]
+fn sorting_is_not_a_change() {
+    let mut server = Server::start(1, &[]);
+    let (mut watcher, mut other) = (server.connect(0), server.connect(0));
+    server.reply(&mut other, "ZADD z 2 a 1 b");
+    server.reply(&mut watcher, "WATCH z");
+    for line in [
+        "SORT_RO z ALPHA",
+        "SORT z BY nosort",
+        "EVAL_RO return#redis.call('SORT_RO',KEYS[1],'ALPHA')[1] 1 z",
+    ] {
+        let words: Vec<String> = line.split(' ').map(|word| word.replace('#', " ")).collect();
+        let words: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+        let (flow, reply) = server.run(&mut other, &words);
+        assert!(flow == Flow::Done && !reply.starts_with('-'), "{reply}");
+    }
+    assert_eq!(
+        server.reply(&mut other, "OBJECT ENCODING z"),
+        "$8\r\nskiplist\r\n"
+    );
+    server.reply(&mut watcher, "MULTI");
+    server.reply(&mut watcher, "ZCARD z");
+    assert_eq!(server.reply(&mut watcher, "EXEC"), "*1\r\n:2\r\n");
+}

@@ -443,6 +443,11 @@ impl<'a> Txn<'a> {
             debug_assert!(self.buffers.batch.is_empty(), "each record has its undo");
             return Ok(None);
         }
+        if self.buffers.batch.is_empty() {
+            // What was read has another form now.
+            self.forget_undo();
+            return Ok(None);
+        }
         match journal.append(&self.buffers.batch) {
             Ok(sequence) => {
                 self.forget_undo();

@@ -73,6 +73,8 @@ pub enum Undo {
     },
     /// Elements of a collection were changed: so many of the changes that the transaction keeps.
     Edited { place: Place, changes: usize },
+    /// A collection got another form, and holds what it held: the last of the changes that the transaction keeps.
+    Reshaped { place: Place },
     /// The value was moved to another key, which had `replaced`.
     Moved {
         from: Place,
@@ -112,19 +114,8 @@ impl Undo {
                 bytes.truncate(len);
                 bytes[offset..offset + old.len()].copy_from_slice(&old);
             }),
-            Undo::Edited { place, changes } => {
-                for _ in 0..changes {
-                    let Some(change) = txn.pop_change() else {
-                        unreachable!("each edit counts its changes");
-                    };
-                    in_table(txn, &place, |table| {
-                        let Some(entry) = table.find_mut(place.hash, &place.key) else {
-                            unreachable!("later changes to the key were taken back first");
-                        };
-                        change.undo(&mut entry.value);
-                    });
-                }
-            }
+            Undo::Edited { place, changes } => take_elements_back(txn, &place, changes),
+            Undo::Reshaped { place } => bring_form_back(txn, &place),
             Undo::Moved {
                 from, to, replaced, ..
             } => {
@@ -187,7 +178,10 @@ impl Undo {
                     resized.note(*db, SizeChange::default() - size);
                 }
             }
-            Undo::Edited { .. } | Undo::Bytes { .. } | Undo::Swapped { .. } => {}
+            Undo::Edited { .. }
+            | Undo::Reshaped { .. }
+            | Undo::Bytes { .. }
+            | Undo::Swapped { .. } => {}
         }
     }
 
@@ -217,6 +211,7 @@ impl Undo {
                 visit(Some(from));
                 visit(Some(to));
             }
+            Undo::Reshaped { .. } => {}
             Undo::Flushed { .. } | Undo::Swapped { .. } => visit(None),
         }
     }
@@ -241,6 +236,31 @@ impl From<Entry> for Old {
 
 fn in_table(txn: &mut Txn<'_>, place: &Place, change: impl FnOnce(&mut Table)) {
     change(txn.table_of(place.db, place.hash));
+}
+
+fn take_elements_back(txn: &mut Txn<'_>, place: &Place, changes: usize) {
+    for _ in 0..changes {
+        let Some(change) = txn.pop_change() else {
+            unreachable!("each edit counts its changes");
+        };
+        in_table(txn, place, |table| {
+            let Some(entry) = table.find_mut(place.hash, &place.key) else {
+                unreachable!("later changes to the key were taken back first");
+            };
+            change.undo(&mut entry.value);
+        });
+    }
+}
+
+fn bring_form_back(txn: &mut Txn<'_>, place: &Place) {
+    let change = txn.pop_change();
+    in_table(txn, place, |table| {
+        // Whoever only reads a key may change its form, and another reader find it expired.
+        let entry = table.find_mut(place.hash, &place.key);
+        if let Some((change, entry)) = change.zip(entry) {
+            change.undo(&mut entry.value);
+        }
+    });
 }
 
 fn restore(txn: &mut Txn<'_>, place: Place, old: Option<Old>) {

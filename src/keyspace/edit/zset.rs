@@ -5,8 +5,10 @@
 //! ```
 
 use super::super::stored::Stored;
+use super::super::txn::Txn;
+use super::super::undo::Undo;
 use super::{Collection, Edit, variant};
-use crate::value::{Limits, StrBuf, ZSet};
+use crate::value::{Limits, StrBuf, Value, ZSet};
 
 pub use crate::value::ZSetChange;
 
@@ -61,6 +63,24 @@ impl Edit<'_, ZSet> {
                 return;
             };
             self.changed(change);
+        }
+    }
+}
+
+impl Txn<'_> {
+    /// Has a sorted set stand in its large form from now on. It holds what it held: nothing is logged, and nobody who watches
+    /// the key is told.
+    pub fn enlarge_zset(&mut self, key: &[u8]) {
+        let place = self.place(key);
+        let Some(slot) = self.find_hashed(place.hash, key) else {
+            return;
+        };
+        let (entry, buffers) = self.entry_and_buffers(place.db, slot);
+        if let Value::ZSet(zset) = &mut entry.value
+            && let Some(change) = zset.enlarge()
+        {
+            buffers.changes.push(change.into());
+            buffers.undo.push(Undo::Reshaped { place });
         }
     }
 }

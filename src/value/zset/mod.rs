@@ -50,7 +50,7 @@ pub enum ZSetChange {
     Scored(StrBuf, f64),
     Removed(Removed),
     Shrunk(Shrunk),
-    /// A member was added that made the set a large one; before, it was this.
+    /// The set was made a large one; before, it was this.
     Converted(Listpack),
 }
 
@@ -236,10 +236,21 @@ impl ZSet {
                 grew: false,
             });
         }
-        let mut large = Large::from_sorted(pairs(pack));
+        let converted = self.enlarge();
+        let ZSet::Large(large) = self else {
+            unreachable!("it was made large above");
+        };
         large.add(member, score);
-        let before = std::mem::replace(self, ZSet::Large(Box::new(large)));
-        match before {
+        converted
+    }
+
+    /// Makes a small set a large one, whatever it holds. `None`: it is one.
+    pub fn enlarge(&mut self) -> Option<ZSetChange> {
+        let ZSet::Packed(pack) = self else {
+            return None;
+        };
+        let large = ZSet::Large(Box::new(Large::from_sorted(pairs(pack))));
+        match std::mem::replace(self, large) {
             ZSet::Packed(pack) => Some(ZSetChange::Converted(pack)),
             ZSet::Large(_) => unreachable!("it was packed above"),
         }

@@ -29,7 +29,7 @@ pub enum Compare {
     Unordered,
     /// As integers that may differ by so much.
     Near(i64),
-    /// As encodings. SORT makes a large sorted set of a small one in Redis, which we leave as it is.
+    /// As encodings. SORT makes a large sorted set of a small one; in Redis also where it fails, which changes nothing here.
     Encoding,
     /// Both null, both a string, or both with as many elements.
     Kind,
