@@ -80,6 +80,20 @@ pub fn footprint(
     Ok(footprint)
 }
 
+/// Whether what is held allows all that a request does to the keys that it names.
+pub fn is_admitted(
+    keyspace: &Keyspace,
+    db: usize,
+    spec: &Spec,
+    args: &Args<'_>,
+    grants: &Grants,
+) -> bool {
+    let footprint = footprint(keyspace, db, spec, args).unwrap_or_default();
+    footprint
+        .iter()
+        .all(|(fingerprint, mode)| grants.covers(fingerprint, mode))
+}
+
 /// A shard's way to gate and locks.
 #[derive(Clone, Copy)]
 pub struct Gatekeeper {
@@ -95,13 +109,18 @@ impl Gatekeeper {
         }
     }
 
-    /// The gate's shared side and the footprint's locks, at once or when `token` is woken.
-    pub fn admit(self, footprint: Footprint, token: Token) -> Result<Grants, Wait> {
+    /// The gate's shared side and the locks of a footprint, at once or when `token` is woken. What to lock is asked behind
+    /// the gate: before it databases may be changing places.
+    pub fn admit(
+        self,
+        footprint: impl FnOnce() -> Footprint,
+        token: Token,
+    ) -> Result<Grants, Wait> {
         if self.shared.gate.enter(self.shard) {
-            return self.lock(None, footprint, token);
+            return self.lock(None, footprint(), token);
         }
         match self.shared.gate.wait(self.waiter(token)) {
-            GateAcquire::Granted(hold) => self.lock(Some(hold), footprint, token),
+            GateAcquire::Granted(hold) => self.lock(Some(hold), footprint(), token),
             GateAcquire::Queued(ticket) => Err(Wait::Gate(ticket)),
         }
     }

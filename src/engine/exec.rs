@@ -6,7 +6,7 @@
 //! - A script that wants a key which cannot be had in order, or walks over the keyspace, leads to a new start of the whole
 //!   EXEC with the keyspace to itself. Until the end the watched keys stay watched, so that nothing can come between the two.
 
-use super::admission::{Grants, Wait};
+use super::admission::{self, Grants, Wait};
 use super::client::Client;
 use super::multi::Queued;
 use super::registry::{Entry, Run};
@@ -81,10 +81,8 @@ impl Worker {
         client: &Client,
         commands: &[Queued],
     ) -> Result<Grants, Wait> {
-        self.keeper.advance(wait, token, || {
-            // One that needs the keyspace for itself does not wait for locks.
-            self.exec_footprint(client, commands).unwrap_or_default()
-        })
+        self.keeper
+            .advance(wait, token, || self.exec_footprint(client, commands))
     }
 
     /// Runs what was queued, after EXEC has waited for its locks.
@@ -235,6 +233,18 @@ impl Worker {
                     self.note_executed(entry, client, &args);
                 }
             } else {
+                debug_assert!(
+                    !matches!(entry.run, Run::Data(_))
+                        || admission::is_admitted(
+                            self.shared.keyspace,
+                            client.db,
+                            entry.spec,
+                            &args,
+                            &exec.grants
+                        ),
+                    "{} runs without its locks",
+                    entry.spec.name
+                );
                 exec.closes |= self.exec_one(entry, client, args, out) == Flow::Close;
                 let met = self.take_met(&exec.grants);
                 debug_assert!(met.is_empty(), "who walks has the keyspace");

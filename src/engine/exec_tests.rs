@@ -5,6 +5,8 @@ use super::client::Client;
 use super::testing::Server;
 use super::worker::Flow;
 use crate::base::clock;
+use crate::keyspace::{Txn, TxnBuffers};
+use crate::locks::{GateAcquire, WaiterId};
 use std::time::{Duration, Instant};
 
 const SLOW: &str = "redis.call('SET', KEYS[1], 'script') local n = 0 for i = 1, 2e7 do n = n + i end return ARGV[1]";
@@ -259,6 +261,53 @@ fn nobody_changes_a_watched_key_while_its_exec_runs() {
     let [reply, set] = finish_all(&mut server, [&mut slow, &mut other]);
     assert_eq!(reply, "*3\r\n+OK\r\n$4\r\ndone\r\n+OK\r\n");
     assert_eq!(set, "+OK\r\n");
+}
+
+/// Which keys to lock is only known behind the gate: until then databases may change places, and come back.
+#[test]
+fn keys_are_locked_where_they_are_behind_the_gate() {
+    let mut server = Server::start(2, &[]);
+    let mut client = server.connect(0);
+    let (shared, begin) = (server.shared, Instant::now());
+    std::thread::scope(|scope| {
+        let swaps = scope.spawn(move || {
+            let mut buffers = TxnBuffers::default();
+            while begin.elapsed() < Duration::from_secs(2) {
+                let waiter = WaiterId { shard: 1, token: 0 };
+                let mut acquired = shared.gate.acquire_exclusive(waiter);
+                let hold = loop {
+                    acquired = match acquired {
+                        GateAcquire::Granted(hold) => break hold,
+                        GateAcquire::Queued(ticket) => match shared.gate.claim(ticket) {
+                            Ok(hold) => GateAcquire::Granted(hold),
+                            Err(ticket) if begin.elapsed() > Duration::from_secs(10) => {
+                                shared.gate.cancel(ticket);
+                                return;
+                            }
+                            Err(ticket) => GateAcquire::Queued(ticket),
+                        },
+                    }
+                };
+                let mut txn = Txn::new(shared.keyspace, &mut buffers, 0, 0);
+                txn.swap_db(0, 1);
+                std::thread::yield_now();
+                txn.rollback();
+                shared.gate.release(hold);
+            }
+        });
+        while !swaps.is_finished() {
+            for line in ["MSET a 1 b 2", "MULTI", "SET a 1", "SET b 2", "EXEC"] {
+                let (_, mut reply) = server.run(&mut client, &super::testing::words(line));
+                reply += &finish(&mut server, &mut client);
+                assert!(!reply.contains("internal error"), "{line}: {reply}");
+            }
+            let script = b"return redis.call('MSET', KEYS[1], 1, KEYS[2], 2)";
+            let eval: [&[u8]; 5] = [b"EVAL", script, b"2", b"a", b"b"];
+            server.run(&mut client, &eval);
+            finish(&mut server, &mut client);
+        }
+    });
+    assert_eq!(server.shared.locks.stats().held, 0);
 }
 
 /// WATCH finds its key in the database that has this number now, which may not last.

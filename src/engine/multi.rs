@@ -169,9 +169,11 @@ impl Worker {
         }
         let commands = multi.commands;
         let token = self.works.reserve();
-        let admitted = match self.exec_footprint(client, &commands) {
-            Some(footprint) => self.keeper.admit(footprint, token),
-            None => self.keeper.admit_alone(token),
+        let admitted = if needs_gate(&commands) {
+            self.keeper.admit_alone(token)
+        } else {
+            let footprint = || self.exec_footprint(client, &commands);
+            self.keeper.admit(footprint, token)
         };
         match admitted {
             Ok(grants) => self.exec_granted(grants, client, commands, out),
@@ -179,22 +181,13 @@ impl Worker {
         }
     }
 
-    /// The keys of all commands, and the watched ones, which nobody may change once they are found unchanged. `None`: the
-    /// commands need the keyspace for themselves, also because they walk over it: what is not there yet has no lock.
-    pub(super) fn exec_footprint(&self, client: &Client, commands: &[Queued]) -> Option<Footprint> {
+    /// The keys of all commands, and the watched ones, which nobody may change once they are found unchanged.
+    pub(super) fn exec_footprint(&self, client: &Client, commands: &[Queued]) -> Footprint {
         let mut db = client.db;
         let watched = client.watching.iter();
-        let mut all: Footprint = watched
-            .map(|fingerprint| (*fingerprint, Mode::Shared))
-            .collect();
+        let mut all: Vec<_> = watched.map(|key| (*key, Mode::Shared)).collect();
         for Queued { entry, args } in commands {
             let args = args.as_args();
-            let undeclared =
-                matches!(entry.run, Run::Script(_)) && !script_run::declares_keys(&args);
-            let walks = entry.spec.flags.contains(Flags::KEYSPACE);
-            if entry.spec.needs_gate(&args) || undeclared || walks {
-                return None;
-            }
             if entry.spec.name == "select"
                 && let Some(selected) = parse_i64(args.get(1)).and_then(|n| usize::try_from(n).ok())
                 && selected < self.shared.keyspace.databases()
@@ -203,10 +196,10 @@ impl Worker {
             }
             // Where the keys cannot be told, the handler will answer with the fault.
             if let Ok(keys) = admission::footprint(self.shared.keyspace, db, entry.spec, &args) {
-                all = all.union(&keys);
+                all.extend(keys.iter());
             }
         }
-        Some(all)
+        all.into_iter().collect()
     }
 
     /// Forgets what the client watches.
@@ -218,6 +211,16 @@ impl Worker {
         }
         client.watch_flag.store(false, Ordering::SeqCst);
     }
+}
+
+/// Whether commands need the keyspace for themselves, also because they walk over it: what is not there yet has no lock.
+fn needs_gate(commands: &[Queued]) -> bool {
+    commands.iter().any(|Queued { entry, args }| {
+        let args = args.as_args();
+        let undeclared = matches!(entry.run, Run::Script(_)) && !script_run::declares_keys(&args);
+        let walks = entry.spec.flags.contains(Flags::KEYSPACE);
+        entry.spec.needs_gate(&args) || undeclared || walks
+    })
 }
 
 /// Leaves MULTI as CLIENT LIST shows it.

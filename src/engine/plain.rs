@@ -102,17 +102,15 @@ impl Worker {
         let admitted = if entry.spec.needs_gate(&args) {
             self.keeper.admit_alone(token)
         } else {
-            match admission::footprint(self.shared.keyspace, client.db, entry.spec, &args) {
-                Ok(footprint) => {
-                    self.warm_keys(client, &footprint);
-                    self.keeper.admit(footprint, token)
-                }
-                Err(error) => {
-                    // The keys cannot be told: the handler finds the fault and names it.
-                    debug_assert!(matches!(error, Error::Other(_)));
-                    self.keeper.admit(Footprint::default(), token)
-                }
-            }
+            let footprint = || {
+                // Where the keys cannot be told, the handler finds the fault and names it.
+                let keyspace = self.shared.keyspace;
+                let footprint = admission::footprint(keyspace, client.db, entry.spec, &args);
+                let footprint = footprint.unwrap_or_default();
+                self.warm_keys(client, &footprint);
+                footprint
+            };
+            self.keeper.admit(footprint, token)
         };
         match admitted {
             Ok(grants) => self.run_until_clean(entry, handler, grants, client, args, out),
@@ -192,7 +190,7 @@ impl Worker {
             let admitted = if footprint.len() > MET_MAX {
                 self.keeper.admit_alone(token)
             } else {
-                self.keeper.admit(footprint, token)
+                self.keeper.admit(|| footprint, token)
             };
             match admitted {
                 Ok(admitted) => grants = admitted,
@@ -222,10 +220,16 @@ impl Worker {
         args: Args<'_>,
         out: &mut Vec<u8>,
     ) -> Flow {
+        let keyspace = self.shared.keyspace;
+        debug_assert!(
+            admission::is_admitted(keyspace, client.db, entry.spec, &args, grants),
+            "{} runs without its locks",
+            entry.spec.name
+        );
         note_reads(&mut self.outbox, entry, client, &args);
         let mark = out.len();
         let mut reply = RespWriter::new(out, client.protocol);
-        let db = self.shared.keyspace.physical(client.db);
+        let db = keyspace.physical(client.db);
         let waiting = if entry.spec.flags.contains(Flags::BLOCKING) {
             Waiting::allowed()
         } else {

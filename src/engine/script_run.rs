@@ -620,7 +620,7 @@ impl Worker {
         let admitted = if frame.wants_all {
             self.keeper.admit_alone(frame.token)
         } else if frame.declares_keys {
-            let footprint = self.script_footprint(frame, &parts.keys);
+            let footprint = || self.script_footprint(frame, &parts.keys);
             self.keeper.admit(footprint, frame.token)
         } else {
             return true;

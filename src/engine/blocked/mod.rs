@@ -147,7 +147,7 @@ impl Worker {
             let needs = || self.needs(&waiter, argument);
             let admitted = match blocked.wait.take() {
                 Some(wait) => self.keeper.advance(wait, token, needs),
-                None => self.keeper.admit(needs(), token),
+                None => self.keeper.admit(needs, token),
             };
             match admitted {
                 Ok(mut grants) => {

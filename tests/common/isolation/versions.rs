@@ -49,7 +49,7 @@ struct Object {
 #[derive(Clone, Copy)]
 struct Writer {
     txn: usize,
-    /// No later write of the same transaction to the same object.
+    /// No later write of the same transaction to the same object, as far as is known.
     is_last: bool,
 }
 
@@ -87,10 +87,9 @@ fn note_writes(objects: &mut BTreeMap<Key, Object>, at: usize, txn: &Txn) {
     for op in txn.ops.iter().rev() {
         match op {
             Op::Write(key, value) => {
-                let writer = Writer {
-                    txn: at,
-                    is_last: written.insert(*key),
-                };
+                // Of an EXEC without an answer a script may have been ended that wrote the later value.
+                let is_last = written.insert(*key) || txn.outcome == Outcome::Unknown;
+                let writer = Writer { txn: at, is_last };
                 let object = objects.entry(*key).or_default();
                 object.writers.entry(*value).or_default().push(writer);
             }

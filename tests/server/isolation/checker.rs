@@ -231,6 +231,13 @@ fn what_got_no_answer_may_have_happened_or_not() {
     let mut did_not = together(&[&[wrote(LIST, 1)], &[wrote(LIST, 2)], &[saw(LIST, &[2])]]);
     did_not[0].outcome = Outcome::Unknown;
     assert_fine(&did_not);
+    // A script in an EXEC may have been ended, and only what came before it is there.
+    let mut ended = together(&[
+        &[wrote(REGISTER, 1), wrote(REGISTER, 2)],
+        &[Op::Saw(REGISTER, 1)],
+    ]);
+    ended[0].outcome = Outcome::Unknown;
+    assert_fine(&ended);
     // But not by half.
     let mut half = together(&[
         &[wrote(LIST, 1), wrote(OTHER, 2)],

@@ -434,6 +434,11 @@ impl Part {
         }
     }
 
+    /// It will fail, and what it wrote will be taken back.
+    pub fn is_doomed(&self) -> bool {
+        matches!(self, Part::Script(script) if script.end != End::Well)
+    }
+
     /// What it wrote, if it was done at all.
     pub fn writes(&self) -> Vec<Op> {
         match self {

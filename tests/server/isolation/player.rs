@@ -154,8 +154,18 @@ impl<'a> Player<'a> {
                 Some((Reply::Error(text), _)) if !is_outer_error(text) => Some(seen_by_error()),
                 _ => None,
             };
-            let writes = parts.iter().flat_map(Part::writes).collect();
-            self.record(began, reply.as_ref(), told, writes, label);
+            // What nobody was told of is not one transaction with what can only have been taken back.
+            let (doomed, others): (Vec<&Part>, Vec<&Part>) =
+                parts.iter().partition(|part| part.is_doomed());
+            let writes = |parts: Vec<&Part>| parts.into_iter().flat_map(Part::writes).collect();
+            self.push(
+                began,
+                u64::MAX,
+                Outcome::Aborted,
+                writes(doomed),
+                label.clone(),
+            );
+            self.record(began, reply.as_ref(), told, writes(others), label);
             return;
         };
         assert_eq!(replies.len(), parts.len(), "one reply for each command");
