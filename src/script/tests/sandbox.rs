@@ -165,3 +165,116 @@ fn chance_is_the_seed() {
         "ERR user_script:1: bad argument #2 to 'random' (interval is empty) [@user_script:1.]"
     );
 }
+
+/// No path through tables and metatables leads to what looks at other code, or out of the VM.
+#[test]
+fn nothing_dangerous_can_be_reached() {
+    let walk = "
+        local dangerous, seen, found, names = {}, {}, {}, 0
+        for name in ('execute popen open lines getenv exit rename tmpname loadlib searchpath dofile loadfile require '
+            .. 'getinfo getlocal getupvalue setupvalue upvaluejoin sethook gethook getregistry setuservalue traceback '
+            .. 'dump collectgarbage setfenv getfenv newproxy module print warn'):gmatch('%S+') do
+            dangerous[name] = true
+        end
+        local function walk(value, path)
+            if type(value) ~= 'table' or seen[value] then return end
+            seen[value] = true
+            for name, inner in pairs(value) do
+                names = names + 1
+                if dangerous[name] and type(inner) == 'function' then found[#found + 1] = path .. '.' .. tostring(name) end
+                walk(inner, path .. '.' .. tostring(name))
+            end
+            walk(getmetatable(value), path .. '()')
+        end
+        walk(_G, '_G')
+        walk(_ENV, '_ENV')
+        walk(getmetatable(''), 'string()')
+        walk(getmetatable(redis.call), 'call()')
+        walk(KEYS, 'KEYS')
+        walk(load('return _ENV')(), 'load')
+        return {names > 50, table.concat(found, ' ')}";
+    for dialect in [Dialect::Aikv, Dialect::Redis] {
+        let mut bench = Bench::new(dialect);
+        assert_eq!(bench.value(walk), array([int(1), bulk("")]), "{dialect:?}");
+    }
+}
+
+/// Each asks for far more memory, stack or results than there may be.
+const BOMBS: &[&str] = &[
+    "return string.rep('x', 1 << 40)",
+    "return string.rep('x', math.maxinteger, 'y')",
+    "return string.rep('', 1 << 40, 'sep')",
+    "return (('x'):rep(100000)):rep(100000)",
+    "local s = 'x' while true do s = s .. s end",
+    "local t = {} for i = 1, 100 do t[i] = ('x'):rep(1000000) end return table.concat(t)",
+    "local t, s = {}, ('x'):rep(100000) for i = 1, 1000 do t[i] = s end return table.concat(t, s)",
+    "return string.format('%1000000000d', 1)",
+    "return string.format('%.1000000000f', 1)",
+    "return string.format(('%99d'):rep(10000000))",
+    "return (('x'):rep(100000)):gsub('', ('y'):rep(100000))",
+    "return (('x'):rep(100000)):gsub('x', function() return ('y'):rep(100000) end)",
+    "return table.unpack({}, 1, 100000000)",
+    "return table.unpack({}, math.mininteger, math.maxinteger)",
+    "return string.byte(('x'):rep(10000000), 1, -1)",
+    "return string.char(table.unpack({}, 1, 1000000000))",
+    "return utf8.codepoint(('x'):rep(10000000), 1, -1)",
+    "local t = {} while true do t[#t + 1] = t end",
+    "local t = {} for i = 1, 1e9 do t[tostring(i)] = {} end",
+    "local function f() return 1 + f() end return f()",
+    "local function f() local ok, e = pcall(f) if not ok then error(e, 0) end return 1 end return f()",
+    "local t = setmetatable({}, {__index = function(t, k) return t[k + 1] end}) return t[1]",
+    "local t = setmetatable({}, {__concat = function(a, b) return a .. b end}) return t .. t",
+    "local t = setmetatable({}, {__tostring = function(t) return tostring(t) end}) return tostring(t)",
+    "local t = setmetatable({}, {__eq = function(a, b) return a == b end}) return t == setmetatable({}, getmetatable(t))",
+    "local t = setmetatable({}, {__call = function(t, ...) return 1 + t(...) end}) return t()",
+    "return (('x'):gsub('x', function() local function g() return (('x'):gsub('x', g)) end return g() end))",
+    "local function cmp(a, b) table.sort({1, 2, 3}, cmp) return a < b end table.sort({1, 2, 3}, cmp)",
+    "return load(('('):rep(100000) .. '1' .. (')'):rep(100000))()",
+    "return load(('{'):rep(100000))()",
+    "return load(('local a = 1 '):rep(100000))()",
+    "return load(function() return 'return 1 ' .. ('x'):rep(1000000) end)()",
+];
+
+#[test]
+fn bombs_end_with_an_error_and_leave_the_vm_well() {
+    for dialect in [Dialect::Aikv, Dialect::Redis] {
+        let mut bench = Bench::new(dialect);
+        for bomb in BOMBS {
+            match bench.run(bomb) {
+                Err(Step::Failed(_)) => {}
+                other => panic!("{dialect:?}: {bomb}: {other:?}"),
+            }
+            // A script that catches the error gets no further.
+            let _ = bench.run(&format!(
+                "pcall(function() {bomb} end) return pcall(function() {bomb} end)"
+            ));
+            let _ = bench.run(&format!(
+                "return xpcall(function() {bomb} end, function(e) return tostring(e):rep(3) end)"
+            ));
+            assert_eq!(bench.value("return 1 + 1"), int(2), "{dialect:?}: {bomb}");
+        }
+    }
+}
+
+/// Errors in error handlers, and in handlers of these, come to an end.
+#[test]
+fn error_handlers_that_fail_come_to_an_end() {
+    let scripts = [
+        "local function h(e) error(e) end return xpcall(error, h, 'x')",
+        "local function h(e) return h(e) .. 'x' end return xpcall(error, h, 'x')",
+        "local function h(e) return xpcall(error, h, e) end return xpcall(error, h, 'x')",
+        "local function f() return xpcall(f, f) end return f()",
+        "local function f() return pcall(pcall, pcall, f) end return f()",
+        "return pcall(error, setmetatable({}, {__tostring = function() error('again') end}))",
+        "error(setmetatable({}, {__tostring = function() error('again') end}))",
+        "error(setmetatable({}, {__index = function() error('again') end}))",
+        "return select(2, pcall(string.rep))",
+    ];
+    for dialect in [Dialect::Aikv, Dialect::Redis] {
+        let mut bench = Bench::new(dialect);
+        for script in scripts {
+            let _ = bench.run(script);
+            assert_eq!(bench.value("return 1 + 1"), int(2), "{dialect:?}: {script}");
+        }
+    }
+}
