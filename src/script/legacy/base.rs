@@ -123,7 +123,7 @@ unsafe extern "C-unwind" fn ipairs_next(lua: *mut ffi::lua_State) -> c_int {
     2
 }
 
-/// The stack while the function runs: function, handler.
+/// The stack while the function runs: function, handler, true; then the results, for which Lua makes room, but for no more.
 unsafe extern "C-unwind" fn xpcall(lua: *mut ffi::lua_State) -> c_int {
     // SAFETY: called by Lua; the continuation makes it possible to suspend the script inside.
     unsafe {
@@ -132,6 +132,7 @@ unsafe extern "C-unwind" fn xpcall(lua: *mut ffi::lua_State) -> c_int {
         ffi::lua_pushvalue(lua, 2);
         ffi::lua_pushcclosure(lua, handle, 1);
         ffi::lua_replace(lua, 2);
+        ffi::lua_pushboolean(lua, 1);
         ffi::lua_pushvalue(lua, 1);
         let status = ffi::lua_pcallk(lua, 0, ffi::LUA_MULTRET, 2, 0, Some(xpcall_finished));
         xpcall_finished(lua, status, 0)
@@ -143,13 +144,15 @@ unsafe extern "C-unwind" fn xpcall_finished(
     status: c_int,
     _context: isize,
 ) -> c_int {
-    // SAFETY: called by Lua, or by `xpcall`, with the results above the handler.
+    // SAFETY: called by Lua, or by `xpcall`, with `true` at 3 and the results above it.
     unsafe {
-        let is_fine = status == ffi::LUA_OK || status == ffi::LUA_YIELD;
-        ffi::lua_pushboolean(lua, is_fine.into());
-        ffi::lua_replace(lua, 2);
-        ffi::lua_gettop(lua) - 1
+        if status == ffi::LUA_OK || status == ffi::LUA_YIELD {
+            return ffi::lua_gettop(lua) - 2;
+        }
+        ffi::lua_pushboolean(lua, 0);
+        ffi::lua_rotate(lua, -2, 1);
     }
+    2
 }
 
 /// The upvalue is the script's handler.
