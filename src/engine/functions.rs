@@ -5,15 +5,16 @@
 
 use super::commit::refusal;
 use super::script_end::{abort_error, write_log};
-use super::script_run::TOO_MANY_SCRIPTS;
+use super::script_run::{TOO_MANY_SCRIPTS, dialect};
 use super::shared::Shared;
 use super::stored_functions;
 use super::worker::Worker;
 use crate::command::Error;
+use crate::config::Settings;
 use crate::resp::{Protocol, Recorder};
 use crate::script::{
     AbortReason, Called, Conflict, Host, Library, LibraryHeader, LibrarySet, LogLevel, ReplyTokens,
-    Step,
+    Step, VmPool,
 };
 use aidb::WriteBatch;
 use std::sync::Arc;
@@ -46,7 +47,13 @@ impl Worker {
             return Err(quoted_conflict(Conflict::Library(header.name)));
         }
         let mut until = Deadline::new();
-        let library = Arc::new(self.run_library(header, code, &mut until)?);
+        let library = Arc::new(run_library(
+            &self.scripts.pool,
+            self.shared.config.settings(),
+            header,
+            code,
+            &mut until,
+        )?);
         let mut change = libraries.change();
         if replace {
             change.set.remove(library.name.as_bytes());
@@ -73,8 +80,16 @@ impl Worker {
             if restored.get(header.name.as_bytes()).is_some() {
                 return Err(quoted_conflict(Conflict::Library(header.name)));
             }
-            let library = self.run_library(header, code, &mut until)?;
-            restored.add(Arc::new(library)).map_err(conflict)?;
+            let library = run_library(
+                &self.scripts.pool,
+                self.shared.config.settings(),
+                header,
+                code,
+                &mut until,
+            )?;
+            restored
+                .add(Arc::new(library))
+                .map_err(|taken| conflict(&taken))?;
         }
         let mut change = self.shared.libraries.change();
         let mut batch = WriteBatch::new();
@@ -91,50 +106,54 @@ impl Worker {
             Restore::Append => {}
         }
         for library in restored.iter() {
-            change.set.add(Arc::clone(library)).map_err(conflict)?;
+            change
+                .set
+                .add(Arc::clone(library))
+                .map_err(|taken| conflict(&taken))?;
             stored_functions::put(&mut batch, library);
         }
         append(self.shared, &batch)?;
         change.publish();
         Ok(())
     }
+}
 
-    /// Runs the code of a library to learn what it registers.
-    fn run_library(
-        &self,
-        header: LibraryHeader,
-        code: &[u8],
-        until: &mut Deadline,
-    ) -> Result<Library, Error> {
-        let dialect = header.header.dialect.unwrap_or_else(|| self.dialect());
-        let vm = self.scripts.pool.take(dialect).ok_or(TOO_MANY_SCRIPTS)?;
-        let mut library = Library::new(header, code, Vec::new());
-        let mut run = library.start(vm).map_err(|error| line(&error.message))?;
-        let mut returned = Recorder::new(Protocol::Resp3);
-        let failure = loop {
-            match run.resume(until, &mut returned) {
-                Step::Done => break None,
-                Step::Preempted if until.is_over() => break Some(LOAD_TIMEOUT.into()),
-                Step::Preempted => {}
-                Step::Failed(error) => break Some(error.message),
-                Step::Aborted(AbortReason::Host(line)) => break Some(line.into_bytes()),
-                Step::Aborted(reason) => return Err(abort_error(&reason, &mut None)),
-                Step::WaitForLock | Step::Restart | Step::RolledBack => {
-                    unreachable!("no command and no rollback is within reach of a library's code")
-                }
+/// Runs the code of a library to learn what it registers.
+pub fn run_library(
+    pool: &VmPool,
+    settings: &Settings,
+    header: LibraryHeader,
+    code: &[u8],
+    until: &mut Deadline,
+) -> Result<Library, Error> {
+    let dialect = header.header.dialect.unwrap_or_else(|| dialect(settings));
+    let vm = pool.take(dialect).ok_or(TOO_MANY_SCRIPTS)?;
+    let mut library = Library::new(header, code, Vec::new());
+    let mut run = library.start(vm).map_err(|error| line(&error.message))?;
+    let mut returned = Recorder::new(Protocol::Resp3);
+    let failure = loop {
+        match run.resume(until, &mut returned) {
+            Step::Done => break None,
+            Step::Preempted if until.is_over() => break Some(LOAD_TIMEOUT.into()),
+            Step::Preempted => {}
+            Step::Failed(error) => break Some(error.message),
+            Step::Aborted(AbortReason::Host(line)) => break Some(line.into_bytes()),
+            Step::Aborted(reason) => return Err(abort_error(&reason, &mut None)),
+            Step::WaitForLock | Step::Restart | Step::RolledBack => {
+                unreachable!("no command and no rollback is within reach of a library's code")
             }
-        };
-        if let Some(why) = failure {
-            return Err(line(
-                &[b"ERR Error registering functions: ", &why[..]].concat(),
-            ));
         }
-        library.set_functions(run.registered());
-        if library.functions.is_empty() {
-            return Err(Error::text("ERR No functions registered"));
-        }
-        Ok(library)
+    };
+    if let Some(why) = failure {
+        return Err(line(
+            &[b"ERR Error registering functions: ", &why[..]].concat(),
+        ));
     }
+    library.set_functions(run.registered());
+    if library.functions.is_empty() {
+        return Err(Error::text("ERR No functions registered"));
+    }
+    Ok(library)
 }
 
 /// FUNCTION DELETE.
@@ -161,12 +180,12 @@ pub fn flush(shared: &Shared) -> Result<(), Error> {
 }
 
 /// What the code of a library may ask for while it is loaded: lines in the log, and time.
-struct Deadline {
+pub struct Deadline {
     start: Instant,
 }
 
 impl Deadline {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             start: Instant::now(),
         }
@@ -215,16 +234,12 @@ fn append(shared: &Shared, batch: &WriteBatch) -> Result<(), Error> {
 fn quoted_conflict(taken: Conflict) -> Error {
     match taken {
         Conflict::Library(name) => told(format!("ERR Library '{name}' already exists")),
-        function @ Conflict::Function(_) => conflict(function),
+        function @ Conflict::Function(_) => conflict(&function),
     }
 }
 
-fn conflict(taken: Conflict) -> Error {
-    let (what, name) = match taken {
-        Conflict::Library(name) => ("Library", name),
-        Conflict::Function(name) => ("Function", name),
-    };
-    told(format!("ERR {what} {name} already exists"))
+fn conflict(taken: &Conflict) -> Error {
+    told(format!("ERR {taken}"))
 }
 
 fn told(line: String) -> Error {

@@ -26,14 +26,14 @@ use super::worker::{Flow, Worker};
 use crate::base::clock;
 use crate::base::number::parse_i64;
 use crate::command::{Command, Error, Flags, Group, KeyFlags, KeySpec, Spec};
-use crate::config::{self, Opt};
+use crate::config::{self, Opt, Settings};
 use crate::keyspace::{Key, TxnBuffers};
 use crate::locks::{Footprint, Mode};
 use crate::observe::Observer;
 use crate::resp::{Args, OwnedArgs, RespWriter};
 use crate::script::{
     Callee, Dialect, LogLevel, PoolOptions, RedisVersion, Script, ScriptFlags, ScriptRun, Sha,
-    Step, VmPool,
+    Step, VmPool, Watchdog,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -161,17 +161,29 @@ pub struct ScriptState {
 
 impl ScriptState {
     pub fn new(shared: &'static Shared, shard: u32) -> Self {
-        let settings = shared.config.settings();
-        let options = PoolOptions {
-            version: VERSION,
-            memory_limit: settings.size(Opt::ScriptMemoryLimit),
-            vms_max: settings.size(Opt::ScriptPoolSize),
-        };
         let client = Client::new(shared.clients.internal(shard), u64::MAX, true);
         Self {
-            pool: VmPool::new(options, &shared.watchdog),
+            pool: vm_pool(shared.config.settings(), &shared.watchdog),
             client: Some(Box::new(client)),
         }
+    }
+}
+
+/// VMs as the options want them.
+pub(super) fn vm_pool(settings: &Settings, watchdog: &Watchdog) -> VmPool {
+    let options = PoolOptions {
+        version: VERSION,
+        memory_limit: settings.size(Opt::ScriptMemoryLimit),
+        vms_max: settings.size(Opt::ScriptPoolSize),
+    };
+    VmPool::new(options, watchdog)
+}
+
+/// The dialect of scripts that choose none.
+pub(super) fn dialect(settings: &Settings) -> Dialect {
+    match settings.dialect() {
+        config::Dialect::Aikv => Dialect::Aikv,
+        config::Dialect::Redis => Dialect::Redis,
     }
 }
 
@@ -706,10 +718,7 @@ impl Worker {
     }
 
     pub(super) fn dialect(&self) -> Dialect {
-        match self.shared.config.settings().dialect() {
-            config::Dialect::Aikv => Dialect::Aikv,
-            config::Dialect::Redis => Dialect::Redis,
-        }
+        dialect(self.shared.config.settings())
     }
 }
 

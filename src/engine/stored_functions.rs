@@ -67,7 +67,7 @@ impl Loaded {
             let library = read_library(&value)
                 .ok_or_else(|| format!("the record of the library {shown} cannot be read"))?;
             set.add(Arc::new(library))
-                .map_err(|taken| format!("the library {shown} clashes with another: {taken:?}"))?;
+                .map_err(|taken| format!("the library {shown} clashes with another: {taken}"))?;
         }
         Ok(set)
     }

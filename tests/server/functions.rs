@@ -1,6 +1,6 @@
 //! Functions as clients meet them: on every shard, after a restart and after a kill, and on the way to redis-server and back.
 
-use super::harness::{Server, bulk, error_text, ok};
+use super::harness::{Server, bulk, error_text, ok, run_to_end};
 use crate::common::redis::RedisServer;
 use crate::common::resp::{Client, Reply};
 use crate::common::rng::Rng;
@@ -144,4 +144,54 @@ fn a_dump_moves_to_redis_and_back() {
     let taken = error_text(ours.call(&restore).reply);
     assert_eq!(taken, "ERR Library lib already exists");
     assert!(matches!(ours.call(&list).reply, Reply::Array(all) if all.len() == 1));
+}
+
+#[test]
+fn a_file_of_redis_brings_its_libraries_and_takes_them_back() {
+    let redis = RedisServer::start();
+    let mut theirs = redis.client();
+    assert_eq!(load(&mut theirs, 3), Some(bulk("lib")));
+    let dump = redis.save();
+    let dump = dump.to_str().expect("text");
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let back = folder.path().join("back.rdb");
+
+    let mut server = Server::start(&[]);
+    let mut ours = server.client();
+    let only_here =
+        "#!lua name=here dialect=aikv\nredis.register_function('here', function() return 1 end)";
+    assert_eq!(
+        ours.call(&["FUNCTION", "LOAD", only_here]).reply,
+        bulk("here")
+    );
+    assert_eq!(server.terminate(), Some(0));
+    let dir = server.dir().to_str().expect("text").to_owned();
+    let import = ["import", dump, "--dir", &dir];
+    let ended = run_to_end(&import);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(
+        ended.stdout.contains("1 libraries of functions imported"),
+        "{}",
+        ended.stdout
+    );
+    let again = run_to_end(&[&import[..], &["--replace"]].concat());
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    server.restart();
+    let mut ours = server.client();
+    assert_eq!(call(&mut ours, "version"), Reply::Integer(3));
+    assert_eq!(call(&mut ours, "here"), Reply::Integer(1));
+
+    assert_eq!(server.terminate(), Some(0));
+    let export = [
+        "export",
+        "--rdb",
+        back.to_str().expect("text"),
+        "--dir",
+        &dir,
+    ];
+    let ended = run_to_end(&export);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.contains("1 left out"), "{}", ended.stdout);
+    let loaded = RedisServer::start_from(&back);
+    assert_eq!(call(&mut loaded.client(), "version"), Reply::Integer(3));
 }

@@ -5,6 +5,7 @@ use crate::base::{clock, crc64};
 use crate::config::Config;
 use crate::engine::open;
 use crate::keyspace::{Entry, Keyspace};
+use crate::script::LibrarySet;
 use crate::value::rdb::file;
 use std::fs::{self, File};
 use std::io::Write;
@@ -18,14 +19,31 @@ pub fn export(path: &Path, config: &Config) -> Result<(), String> {
     let loaded = open::load(config.settings())?;
     let keyspace = loaded.keyspace;
     let now_ms = clock::unix_ms();
-    let written = write_file(path, keyspace, now_ms);
+    let libraries = loaded.libraries.current();
+    let written = write_file(path, keyspace, &libraries, now_ms);
     let keys = written.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     loaded.journal.close().map_err(|error| error.to_string())?;
     println!("{keys} keys exported to {}", path.display());
+    let portable = libraries.iter().filter(|library| library.is_portable());
+    let (all, portable) = (libraries.len(), portable.count());
+    if all > 0 {
+        println!("{portable} libraries of functions exported");
+    }
+    if all > portable {
+        println!(
+            "{} left out: their first line has options that Redis does not know",
+            all - portable
+        );
+    }
     Ok(())
 }
 
-fn write_file(path: &Path, keyspace: &Keyspace, now_ms: i64) -> std::io::Result<u64> {
+fn write_file(
+    path: &Path,
+    keyspace: &Keyspace,
+    libraries: &LibrarySet,
+    now_ms: i64,
+) -> std::io::Result<u64> {
     let mut sink = Sink::create(path)?;
     let has_field_times = (0..keyspace.databases()).any(|db| {
         !keyspace.each(keyspace.physical(db), now_ms, |entry| {
@@ -39,6 +57,10 @@ fn write_file(path: &Path, keyspace: &Keyspace, now_ms: i64) -> std::io::Result<
     file::put_head(&mut sink.buffer, has_field_times);
     file::put_aux(&mut sink.buffer, "aikv-ver", env!("CARGO_PKG_VERSION"));
     file::put_aux(&mut sink.buffer, "ctime", &(now_ms / 1000).to_string());
+    for library in libraries.iter().filter(|library| library.is_portable()) {
+        file::put_function(&mut sink.buffer, library.code());
+        sink.write_if_full()?;
+    }
     let mut keys = 0;
     for (db, size) in sizes.iter().enumerate().filter(|(_, size)| size.keys > 0) {
         file::put_select(&mut sink.buffer, db, size.keys, size.volatile);

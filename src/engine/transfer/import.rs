@@ -1,13 +1,20 @@
-//! `aikv import`: the keys of an RDB file, put into a data directory.
+//! `aikv import`: the keys and functions of an RDB file, put into a data directory.
 
 use super::progress::Progress;
 use super::source::Source;
 use crate::base::clock;
 use crate::config::{Config, Opt};
+use crate::engine::functions::{Deadline, run_library};
 use crate::engine::open::{self, Loaded};
+use crate::engine::script_run::vm_pool;
+use crate::engine::stored_functions;
 use crate::keyspace::{Expiry, Txn, TxnBuffers};
+use crate::script::{Library, LibraryHeader, Watchdog};
 use crate::value::rdb::file::{Item, KeyItem};
+use aidb::WriteBatch;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// What becomes of keys that the directory has already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +48,12 @@ pub fn import(path: &Path, config: &Config, conflict: Conflict) -> Result<(), St
         loaded: &loaded,
         buffers,
         now_ms: clock::unix_ms(),
+        codes: Vec::new(),
         tally: Tally::default(),
     };
     import.check(conflict)?;
-    import.keep()?;
+    let libraries = import.check_libraries(conflict)?;
+    import.keep(&libraries)?;
     let Tally {
         keys,
         ended,
@@ -53,7 +62,7 @@ pub fn import(path: &Path, config: &Config, conflict: Conflict) -> Result<(), St
     loaded.journal.close().map_err(|error| error.to_string())?;
     println!("{keys} keys imported, {ended} left out because their time had come");
     if libraries > 0 {
-        println!("{libraries} libraries of functions left out");
+        println!("{libraries} libraries of functions imported");
     }
     Ok(())
 }
@@ -64,6 +73,8 @@ struct Import<'a> {
     loaded: &'a Loaded,
     buffers: TxnBuffers,
     now_ms: i64,
+    /// The code of the file's libraries of functions.
+    codes: Vec<Vec<u8>>,
     tally: Tally,
 }
 
@@ -89,7 +100,42 @@ impl Import<'_> {
         }
     }
 
-    fn keep(&mut self) -> Result<(), String> {
+    /// Runs the code of the file's libraries, and sees whether there is room for them beside the directory's.
+    fn check_libraries(&self, conflict: Conflict) -> Result<Vec<Arc<Library>>, String> {
+        if self.codes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let settings = self.config.settings();
+        let slice = Duration::from_micros(settings.number(Opt::ScriptSliceUs) as u64);
+        let watchdog = Watchdog::start(slice).map_err(|error| error.to_string())?;
+        let pool = vm_pool(settings, &watchdog);
+        let mut libraries = Vec::new();
+        let mut change = self.loaded.libraries.change();
+        for code in &self.codes {
+            let header = LibraryHeader::parse(code)?;
+            let name = header.name.clone();
+            let bad =
+                |why: &str| format!("the library of functions {name} cannot be imported: {why}");
+            let mut until = Deadline::new();
+            let library = run_library(&pool, settings, header, code, &mut until);
+            let library = Arc::new(library.map_err(|error| bad(&error.line()))?);
+            if conflict == Conflict::Replace {
+                change.set.remove(name.as_bytes());
+            }
+            let added = change.set.add(Arc::clone(&library));
+            added.map_err(|taken| bad(&taken.to_string()))?;
+            libraries.push(library);
+        }
+        Ok(libraries)
+    }
+
+    fn keep(&mut self, libraries: &[Arc<Library>]) -> Result<(), String> {
+        let mut batch = WriteBatch::new();
+        for library in libraries {
+            stored_functions::put(&mut batch, library);
+        }
+        let appended = self.loaded.journal.append(&batch);
+        appended.map_err(|error| error.to_string())?;
         let mut committed = 0;
         self.walk("importing", |import, db, item, position| {
             import.put(db, item);
@@ -151,6 +197,7 @@ impl Import<'_> {
         let databases = self.loaded.keyspace.databases();
         let mut db = 0;
         self.tally = Tally::default();
+        self.codes.clear();
         while let Some(item) = source.next()? {
             match item {
                 Item::Select(number) if number >= databases => {
@@ -159,7 +206,10 @@ impl Import<'_> {
                     )));
                 }
                 Item::Select(number) => db = number,
-                Item::Function(_) => self.tally.libraries += 1,
+                Item::Function(code) => {
+                    self.tally.libraries += 1;
+                    self.codes.push(code);
+                }
                 Item::Key(item) => {
                     visit(self, db, *item, source.position())?;
                     progress.set(source.position());

@@ -26,7 +26,7 @@ pub use set::{Conflict, Libraries, LibrarySet};
 use super::cache::Script;
 use super::callee::Callee;
 use super::error::ScriptError;
-use super::header::ScriptFlags;
+use super::header::{Limits, ScriptFlags};
 use super::pool::PooledVm;
 use super::run::ScriptRun;
 use std::sync::Arc;
@@ -68,6 +68,12 @@ impl Library {
 
     pub fn set_functions(&mut self, functions: Vec<Function>) {
         self.functions = functions.into_iter().map(Arc::new).collect();
+    }
+
+    /// Whether its first line says nothing that Redis does not know.
+    pub fn is_portable(&self) -> bool {
+        let header = &self.script.header;
+        header.dialect.is_none() && header.limits == Limits::default()
     }
 
     pub fn code(&self) -> &[u8] {

@@ -6,6 +6,7 @@ use ahash::HashMap;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 /// Libraries by name, and their functions by theirs. Names of functions are found in any case, those of libraries are not.
@@ -20,6 +21,15 @@ pub struct LibrarySet {
 pub enum Conflict {
     Library(String),
     Function(String),
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Library(name) => write!(f, "Library {name} already exists"),
+            Self::Function(name) => write!(f, "Function {name} already exists"),
+        }
+    }
 }
 
 /// Names of functions up to this length are looked up without an allocation.
