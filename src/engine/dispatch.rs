@@ -11,6 +11,7 @@ use super::{Message, multi, pubsub, tracking};
 use crate::command::{Error, Flags};
 use crate::locks::Mode;
 use crate::observe::SlowLog;
+use crate::observe::latency::event;
 use crate::resp::{Args, OwnedArgs, Protocol, RespWriter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -180,8 +181,16 @@ impl Worker {
         shard.commands_processed.add(1);
         if let Some(callee) = self.ended.take() {
             self.run_stats(&callee).total.record(took_ns, 1);
+            self.note_event(event::SCRIPT, took);
         }
         self.note_if_slow(entry, client, args, took);
+    }
+
+    /// Keeps an event for LATENCY, if it took long.
+    pub(super) fn note_event(&self, name: &'static str, took: Duration) {
+        if self.latency.threshold_ms > 0 {
+            super::admin::note_event(self.shared, name, self.latency.threshold_ms, took);
+        }
     }
 
     /// Counts the time in which a command that has waited was served. Its call was counted when it began to wait.

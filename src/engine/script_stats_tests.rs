@@ -293,6 +293,20 @@ fn the_whole_keyspace_is_shown_too() {
     assert_eq!(info(&mut server, "scripting", "script_gates"), 2);
 }
 
+#[test]
+fn long_scripts_and_waits_enter_the_latency_history() {
+    let mut server = Server::start(1, &[("latency-monitor-threshold", "2")]);
+    let (mut holder, mut waiter) = (server.connect(0), server.connect(0));
+    park(&mut holder, &mut server, ENDLESS, &["a"]);
+    park(&mut waiter, &mut server, "return 1", &["a"]);
+    std::thread::sleep(std::time::Duration::from_millis(3));
+    kill_all(&mut server, &mut [&mut holder, &mut waiter]);
+    let latest = words(&server.reply(&mut holder, "LATENCY LATEST"));
+    for event in ["lock-wait", "script", "command"] {
+        assert!(latest.split(' ').any(|word| word == event), "{latest}");
+    }
+}
+
 /// One call in so many stands for the others; what they come to is about what all would.
 #[test]
 fn times_of_commands_in_scripts_are_counted() {

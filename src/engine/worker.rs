@@ -15,6 +15,7 @@ use crate::config::Opt;
 use crate::keyspace::{Notify, Txn, TxnBuffers};
 use crate::observe::ShardStats;
 use crate::observe::allocator;
+use crate::observe::latency::event;
 use crate::script::Callee;
 use aidb::{Durability, Sequence};
 use std::time::{Duration, Instant};
@@ -171,6 +172,7 @@ impl Worker {
         self.stats().lock_waits.add(1);
         self.stats().lock_wait_ns.add(waited_us * 1000);
         self.stats().lock_wait_us_max.raise_to(waited_us);
+        self.note_event(event::LOCK_WAIT, Duration::from_micros(waited_us));
         waited_us
     }
 

@@ -84,6 +84,11 @@ pub fn note_latency(shared: &Shared, spec: &Spec, threshold_ms: i64, took: Durat
     } else {
         event::COMMAND
     };
+    note_event(shared, name, threshold_ms, took);
+}
+
+/// Keeps the latency of an event for LATENCY, if it reaches the threshold.
+pub fn note_event(shared: &Shared, name: &'static str, threshold_ms: i64, took: Duration) {
     let sample = Sample {
         unix_time_s: (clock::unix_ms() / 1000) as u64,
         latency_ms: took.as_millis() as u64,

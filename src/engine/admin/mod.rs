@@ -37,7 +37,7 @@ use super::registry::{EngineCtx, EngineHandler, Run};
 use super::worker::Flow;
 use crate::command::{Command, Error, Flags, Group, Spec};
 
-pub use latency::note_latency;
+pub use latency::{note_event, note_latency};
 pub use monitor::{monitor_line, note_slow, stop_monitoring};
 
 /// The version of Redis whose protocol and commands this server follows; clients choose their features by it.
