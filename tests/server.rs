@@ -6,6 +6,7 @@ mod server {
     mod backups;
     mod blocking;
     mod crash;
+    mod debugger;
     mod dialect;
     mod extensions;
     mod full_disk;

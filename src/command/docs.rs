@@ -37,7 +37,6 @@ const MISSING: &str = "
 | CLUSTER, ASKING, MIGRATE, RESTORE-ASKING | there is no cluster mode |
 | REPLICAOF, SLAVEOF, FAILOVER, PSYNC, SYNC, REPLCONF | there is no replication |
 | MODULE | there are no modules |
-| SCRIPT DEBUG | there is no debugger for scripts |
 | LOLWUT | it has no use |
 ";
 

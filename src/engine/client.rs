@@ -1,5 +1,6 @@
 //! A client's session, and what others may know of it.
 
+use super::debugging::DebugMode;
 use super::multi::MultiState;
 use super::pubsub::Subscriptions;
 use super::tracking::{NO_REDIRECT, TrackingState};
@@ -244,6 +245,8 @@ pub struct Client {
     pub subscriptions: Option<Box<Subscriptions>>,
     /// CLIENT TRACKING; `None`: off.
     pub tracking: Option<Box<TrackingState>>,
+    /// SCRIPT DEBUG; `None`: NO.
+    pub debug: Option<DebugMode>,
 }
 
 impl Client {
@@ -263,11 +266,18 @@ impl Client {
             no_touch: false,
             subscriptions: None,
             tracking: None,
+            debug: None,
         }
     }
 
     pub fn id(&self) -> u64 {
         self.info.id
+    }
+
+    /// The work whose script stands still for this client, in the debugger.
+    #[inline]
+    pub fn session(&self) -> Option<u64> {
+        self.debug.and_then(|mode| mode.session)
     }
 
     pub fn select(&mut self, db: usize) {

@@ -40,6 +40,9 @@ impl Worker {
     /// Runs a request; its reply goes to `out`.
     #[inline]
     pub fn command(&mut self, client: &mut Client, args: Args<'_>, out: &mut Vec<u8>) -> Flow {
+        if let Some(token) = client.session() {
+            return self.debugger_line(token, client, &args, out);
+        }
         let mark = out.len();
         let flow = match self.shared.registry.find(&args) {
             Ok(entry) => {

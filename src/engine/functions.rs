@@ -139,7 +139,7 @@ pub fn run_library(
             Step::Failed(error) => break Some(error.message),
             Step::Aborted(AbortReason::Host(line)) => break Some(line.into_bytes()),
             Step::Aborted(reason) => return Err(abort_error(&reason, &mut None)),
-            Step::WaitForLock | Step::Restart | Step::RolledBack => {
+            Step::WaitForLock | Step::Stopped | Step::Restart | Step::RolledBack => {
                 unreachable!("no command and no rollback is within reach of a library's code")
             }
         }

@@ -25,6 +25,9 @@ mod commit;
 mod conversations;
 #[cfg(test)]
 mod count_tests;
+mod debugging;
+#[cfg(test)]
+mod debugging_tests;
 mod dispatch;
 mod exec;
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! What becomes of a script whose slice is over, and of one that has ended.
 
 use super::Message;
+use super::admission::Grants;
 use super::client::Client;
-use super::running::RunningCallee;
+use super::running::{RunningCallee, RunningScript};
 use super::script_run::Frame;
 use super::worker::Worker;
 use crate::base::clock;
@@ -11,6 +12,7 @@ use crate::config::Opt;
 use crate::observe::shortened;
 use crate::resp::{Args, Reply, RespWriter};
 use crate::script::{AbortReason, LogLevel, NOT_APPLIED, ScriptError, ScriptRun};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -21,6 +23,15 @@ pub enum Busy {
 }
 
 impl Busy {
+    /// What a script holds.
+    pub fn of(grants: &Grants) -> Option<Self> {
+        if grants.is_alone() {
+            return Some(Busy::Everything);
+        }
+        let held = grants.locks.as_ref()?.footprint();
+        Some(Busy::Keys(held.iter().map(|(f, _)| f).collect()))
+    }
+
     pub fn keys(&self) -> Option<&[u64]> {
         match self {
             Busy::Keys(keys) => Some(keys),
@@ -64,7 +75,7 @@ impl Worker {
 
     /// Takes back what a run did, which is over, and lets its locks go.
     pub(super) fn take_back(&mut self, frame: &mut Frame, run: &mut Option<ScriptRun>) {
-        *run = None;
+        frame.end_run(run);
         self.rollback();
         self.script_let_go(frame);
         // Where Lua could not suspend the script, it has queued for a lock in vain.
@@ -82,15 +93,7 @@ impl Worker {
         let settings = self.shared.config.settings();
         let now_us = clock::monotonic_us();
         let ran = Duration::from_micros(now_us - frame.started_us);
-        let running = frame.running.get_or_insert_with(|| {
-            let callee = RunningCallee {
-                name: frame.callee.name().into_owned(),
-                is_function: frame.callee.is_function(),
-                command: shortened(request.iter()),
-            };
-            let running = &self.shared.running;
-            running.enter(self.shard, frame.client, callee, frame.started_us)
-        });
+        let running = self.enter_running(frame, request);
         if running.killed.load(Ordering::Acquire) {
             self.stats().scripts_killed.add(1);
             return Some(AbortReason::Killed);
@@ -115,27 +118,34 @@ impl Worker {
             );
             return Some(AbortReason::Host(line));
         }
+        // A script that holds nothing keeps nobody waiting.
         if let Some(limit) = settings.timeout_ms(Opt::BusyReplyThreshold)
             && ran >= limit
             && frame.busy.is_none()
+            && let Some(busy) = Busy::of(&frame.grants)
         {
-            let busy = match frame.grants.locks.as_ref() {
-                _ if frame.grants.is_alone() => Some(Busy::Everything),
-                Some(held) => Some(Busy::Keys(
-                    held.footprint().iter().map(|(f, _)| f).collect(),
-                )),
-                None => None,
-            };
-            if let Some(busy) = busy {
-                let is_function = frame.callee.is_function();
-                self.shared.running.mark_busy(busy.keys(), is_function);
-                frame.busy = Some(busy);
-            }
+            let is_function = frame.callee.is_function();
+            self.shared.running.mark_busy(busy.keys(), is_function);
+            frame.busy = Some(busy);
             let name = &running.callee.name;
             self.shared.tell_all(|| Message::Busy);
             tracing::warn!(%name, client = frame.client, "a script is slow: clients that wait for its keys get BUSY");
         }
         None
+    }
+
+    /// Lets others know of a script, so that they can end it.
+    pub(super) fn enter_running(&self, frame: &mut Frame, request: Args<'_>) -> Arc<RunningScript> {
+        let running = frame.running.get_or_insert_with(|| {
+            let callee = RunningCallee {
+                name: frame.callee.name().into_owned(),
+                is_function: frame.callee.is_function(),
+                command: shortened(request.iter()),
+            };
+            let running = &self.shared.running;
+            running.enter(self.shard, frame.client, callee, frame.started_us)
+        });
+        Arc::clone(running)
     }
 
     /// Forgets what the others know of a script that has ended.

@@ -150,7 +150,7 @@ impl ScriptHost<'_> {
         }
         let line = error.line();
         self.frame.note_error(&self.worker.shared.observer, &line);
-        reply.error(&line);
+        reply.refuse(&line);
     }
 
     /// Counts a command that has answered.

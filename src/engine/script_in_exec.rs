@@ -85,7 +85,7 @@ impl Worker {
                 self.script_undo_in_exec(script);
                 return InExec::Over;
             }
-            Ok(Step::WaitForLock | Step::Restart) => return InExec::NeedsGate,
+            Ok(Step::WaitForLock | Step::Restart | Step::Stopped) => return InExec::NeedsGate,
             Ok(Step::Preempted) => {
                 self.keeper.keep(&mut frame.grants);
                 match self.overstayed(frame, *args) {

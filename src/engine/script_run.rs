@@ -11,6 +11,7 @@
 
 use super::admission::{Grants, Wait};
 use super::client::Client;
+use super::debugging::Session;
 use super::dispatch::OUT_OF_MEMORY;
 use super::profile::{Profile, since_ns};
 use super::registry::Entry;
@@ -226,14 +227,16 @@ pub struct Frame {
     pub(super) pinned_since_us: Option<u64>,
     /// What the others were told that it keeps from them.
     pub(super) busy: Option<Busy>,
+    /// The session in which its client debugs it.
+    pub(super) session: Option<Box<Session>>,
 }
 
 /// A script that waits, or whose slice is over.
 pub struct ScriptWork {
     entry: &'static Entry,
     args: OwnedArgs,
-    frame: Frame,
-    run: Option<ScriptRun>,
+    pub(super) frame: Frame,
+    pub(super) run: Option<ScriptRun>,
     buffers: TxnBuffers,
 }
 
@@ -254,6 +257,8 @@ enum Stand {
     Waits,
     /// Its slice is over.
     Runnable,
+    /// The user of the debugger has the word.
+    Stopped,
 }
 
 /// A script's arguments, taken apart.
@@ -298,18 +303,30 @@ impl Worker {
     ) -> Flow {
         let mark = out.len();
         let token = self.works.reserve();
-        let (parts, mut frame) = match self.frame(invocation, client, &args, token) {
-            Ok(frame) => frame,
+        let session = match invocation.by {
+            By::Function => Ok(None),
+            by => Session::begin(client, args.get(1), by == By::Sha),
+        };
+        let session = match session {
+            Ok(session) => session,
             Err(error) => {
                 self.answer_error(client, out, mark, &error);
                 return Flow::Done;
             }
         };
+        let (parts, mut frame) = match self.frame(invocation, client, &args, token) {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.answer_error(client, out, mark, &error);
+                return Self::end_session(client, session, out, mark);
+            }
+        };
+        self.debug_frame(&mut frame, session);
         let mut run = None;
         let stand = self.script_go(&mut frame, &mut run, client, entry, &parts, out);
         if matches!(stand, Stand::Over) {
             self.ended = Some(frame.callee);
-            return Flow::Done;
+            return Self::end_session(client, frame.session, out, mark);
         }
         self.show_unfinished(&mut frame, &parts.keys);
         let buffers = self.buffers.take();
@@ -321,8 +338,10 @@ impl Worker {
             run,
             buffers,
         });
-        if matches!(stand, Stand::Runnable) {
-            self.runnable.push(token);
+        match stand {
+            Stand::Stopped => return self.attend(client, token, work),
+            Stand::Runnable => self.runnable.push(token),
+            Stand::Waits | Stand::Over => {}
         }
         self.park(client, token, Kind::Script(work))
     }
@@ -346,7 +365,7 @@ impl Worker {
                 Ok(grants) => {
                     let waited_us = self.note_waited(since_us);
                     work.frame.profile.add_wait(waited_us);
-                    work.frame.grants = grants;
+                    self.hand_grants(&mut work.frame, grants);
                 }
                 Err(wait) => work.frame.wait = Some(wait),
             }
@@ -365,6 +384,7 @@ impl Worker {
             let Ok(parts) = parts(&request) else {
                 unreachable!("it was taken apart before it was parked");
             };
+            let mark = out.len();
             let stand = self.script_go(frame, run, client, entry, &parts, out);
             if !matches!(stand, Stand::Over) {
                 self.show_unfinished(frame, &parts.keys);
@@ -375,10 +395,11 @@ impl Worker {
                 let took_us = clock::monotonic_us() - frame.started_us;
                 let took = Duration::from_micros(took_us);
                 self.note_duration(entry, client, &args.as_args(), took);
-                return Flow::Done;
+                return Self::end_session(client, frame.session.take(), out, mark);
             }
             work.buffers = self.buffers.take();
             match stand {
+                Stand::Stopped => return self.attend(client, token, work),
                 Stand::Runnable => self.runnable.push(token),
                 Stand::Waits | Stand::Over => since_us = clock::monotonic_us(),
             }
@@ -405,6 +426,7 @@ impl Worker {
             }
             None => self.rollback(),
         }
+        self.script_let_go(&mut work.frame);
         self.end_frame(&mut work.frame);
     }
 
@@ -467,6 +489,7 @@ impl Worker {
             running: None,
             pinned_since_us: None,
             busy: None,
+            session: None,
         };
         Ok((parts, frame))
     }
@@ -523,7 +546,7 @@ impl Worker {
                         self.serve_waiters(&mut frame.grants);
                         self.script_let_go(frame);
                         Self::flush_log(frame);
-                        *run = None;
+                        frame.end_run(run);
                         self.end_frame(frame);
                         return Stand::Over;
                     }
@@ -546,6 +569,11 @@ impl Worker {
                         None => return Stand::Runnable,
                         Some(reason) => abort_error(&reason, run),
                     }
+                }
+                Ok(Step::Stopped) => {
+                    self.keeper.keep(&mut frame.grants);
+                    self.stop_session(frame, run, parts.args, out);
+                    return Stand::Stopped;
                 }
                 Ok(Step::Restart) => {
                     self.take_back(frame, run);
@@ -570,7 +598,7 @@ impl Worker {
             unfinished.set_state(State::Committing);
         }
         let began = frame.profile.begin();
-        let committed = self.commit();
+        let committed = self.conclude(frame);
         if began.is_some() {
             let stats = self.run_stats(&frame.callee);
             stats.commit.record(since_ns(began), frame.profile.weight);
@@ -639,7 +667,7 @@ impl Worker {
         };
         match admitted {
             Ok(grants) => {
-                frame.grants = grants;
+                self.hand_grants(frame, grants);
                 true
             }
             Err(wait) => {
@@ -685,8 +713,15 @@ impl Worker {
             };
             let Parts { keys, argv, .. } = parts;
             let started = ScriptRun::start(vm, frame.callee.clone(), keys, argv, frame.seed);
-            run.insert(started.map_err(|error| script_error(&error))?)
+            let run = run.insert(started.map_err(|error| script_error(&error))?);
+            if let Some(session) = &mut frame.session {
+                session.enter(run);
+            }
+            run
         };
+        if let Some(reason) = frame.session.as_mut().and_then(|session| session.ends()) {
+            return Ok(Step::Aborted(reason));
+        }
         let now_us = self.set_clock(frame.now_us);
         std::mem::swap(&mut self.rng, &mut frame.rng);
         frame.pinned_since_us = None;
@@ -748,6 +783,9 @@ impl Frame {
 
     /// Readies the next run: as if the first had never been.
     fn restart(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.restart();
+        }
         self.reruns += 1;
         self.wants_all |= self.reruns > RERUNS_MAX;
         self.db = self.first_db;

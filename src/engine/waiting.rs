@@ -29,10 +29,14 @@ impl Worker {
 
     /// Work whose time has come: timers, and what CLIENT PAUSE held back until now.
     pub fn due(&self) -> Vec<Token> {
-        if self.works.next_due_us().is_none() && !self.works.has_paused() {
+        if self.works.next_due_us().is_none()
+            && !self.works.has_paused()
+            && self.attended.is_empty()
+        {
             return Vec::new();
         }
         let mut due: Vec<Token> = self.works.due(clock::monotonic_us()).collect();
+        due.extend(self.killed_sessions());
         if self.works.has_paused() && self.shared.pause.mode(clock::unix_ms()) == PauseMode::Off {
             due.extend(self.paused());
         }
@@ -131,6 +135,6 @@ impl Worker {
     /// Whether a script is in the middle of its run.
     pub fn started_scripts(&self) -> bool {
         let mut works = self.works.iter();
-        works.any(|(_, work)| work.kind.has_started_script())
+        works.any(|(token, work)| work.kind.has_started_script() && !self.attended.contains(&token))
     }
 }

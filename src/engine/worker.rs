@@ -16,7 +16,7 @@ use crate::keyspace::{Notify, Txn, TxnBuffers};
 use crate::observe::ShardStats;
 use crate::observe::allocator;
 use crate::observe::latency::event;
-use crate::script::Callee;
+use crate::script::{AbortReason, Callee};
 use aidb::{Durability, Sequence};
 use std::time::{Duration, Instant};
 
@@ -63,6 +63,8 @@ pub struct Worker {
     pub(super) scripts: ScriptState,
     /// Scripts that have used up a slice and want the next one.
     pub(super) runnable: Vec<Token>,
+    /// Debugged scripts that stand still.
+    pub(super) attended: Vec<Token>,
     /// The script that the command which ends now has run.
     pub(super) ended: Option<Callee>,
     /// The command that is running has answered with an error.
@@ -107,6 +109,7 @@ impl Worker {
             works: Works::default(),
             scripts: ScriptState::new(shared, shard),
             runnable: Vec::new(),
+            attended: Vec::new(),
             ended: None,
             failed: false,
             in_exec: false,
@@ -204,9 +207,8 @@ impl Worker {
         let Some(Work { kind, since_us, .. }) = self.works.take(token) else {
             return Flow::Parked;
         };
-        debug_assert_eq!(
-            client.parked,
-            Some(token),
+        debug_assert!(
+            client.parked == Some(token) || client.session() == Some(token),
             "a client waits for one piece of work"
         );
         client.parked = None;
@@ -242,7 +244,14 @@ impl Worker {
             Kind::ExecRun(exec) => self.exec_resume(exec, client, out),
             Kind::Paused { entry, args } => self.execute_paused(entry, client, &args, out),
             Kind::Timer(timer) => self.timer_over(timer, client, out),
-            Kind::Script(work) => self.script_resume(token, work, client, since_us, out),
+            Kind::Script(mut work) => {
+                if client.session() == Some(token) {
+                    self.dismiss(token, client);
+                    work.frame.note_stood_still();
+                    work.frame.call_off(AbortReason::Killed);
+                }
+                self.script_resume(token, work, client, since_us, out)
+            }
             Kind::Blocked(blocked) => self.blocked_resume(token, blocked, client, since_us, out),
         };
         Self::apply_reply_mode(client, out, mark, flow);
@@ -252,18 +261,20 @@ impl Worker {
 
     /// Gives up the parked work of a client that has left. `false`: a script is running and has to end first.
     pub fn abandon(&mut self, client: &mut Client) -> bool {
-        let Some(token) = client.parked else {
+        let Some(token) = client.parked.or(client.session()) else {
             self.leave(client);
             return true;
         };
         let work = self.works.get(token);
-        if work.is_some_and(|work| work.kind.has_started_script()) {
+        let is_attended = client.parked.is_none();
+        if !is_attended && work.is_some_and(|work| work.kind.has_started_script()) {
             return false;
         }
         if let Some(work) = self.works.take(token) {
             self.cancel(work.kind);
         }
         client.parked = None;
+        self.dismiss(token, client);
         self.leave(client);
         true
     }

@@ -12,6 +12,7 @@ use super::cache::Sha;
 use super::call::{acl_check_cmd, redis_call, redis_pcall};
 use super::convert::{push_bytes, push_single_field, string_at};
 use super::core::{Stop, core_of};
+use super::debugger::errand::show_arguments;
 use super::host::{AbortReason, LogLevel};
 use super::sandbox::set_functions;
 use super::savepoint::{rollback, rollback_to, savepoint};
@@ -116,6 +117,9 @@ unsafe fn set_constants(
 pub(super) unsafe fn raise(lua: *mut ffi::lua_State, text: &str) -> c_int {
     // SAFETY: nothing with a destructor is alive in the callers.
     unsafe {
+        if let Some(debugger) = &mut core_of(lua).debugger {
+            debugger.tell_error(text.as_bytes());
+        }
         push_single_field(lua, c"err", text.as_bytes());
         ffi::lua_error(lua)
     }
@@ -270,14 +274,29 @@ unsafe extern "C-unwind" fn set_repl(lua: *mut ffi::lua_State) -> c_int {
     0
 }
 
-/// There is no debugger to stop for.
+/// Stops a script that is debugged at its next line. Tells whether it is.
 unsafe extern "C-unwind" fn breakpoint(lua: *mut ffi::lua_State) -> c_int {
     // SAFETY: called by Lua.
-    unsafe { ffi::lua_pushboolean(lua, 0) };
+    unsafe {
+        let debugger = &mut core_of(lua).debugger;
+        if let Some(debugger) = debugger {
+            debugger.break_at_next_line();
+        }
+        ffi::lua_pushboolean(lua, debugger.is_some().into());
+    }
     1
 }
 
-/// There is no debugger to print to.
-unsafe extern "C-unwind" fn debug(_lua: *mut ffi::lua_State) -> c_int {
+/// Shows values to the user of the debugger.
+unsafe extern "C-unwind" fn debug(lua: *mut ffi::lua_State) -> c_int {
+    // SAFETY: called by Lua; memory is not limited while the text is made, which is gone when this returns.
+    unsafe {
+        let core = core_of(lua);
+        if let Some(debugger) = &mut core.debugger {
+            core.memory.unlimit();
+            debugger.tell_debug(&show_arguments(lua));
+            core.memory.limit();
+        }
+    }
     0
 }

@@ -119,8 +119,11 @@ unsafe extern "C-unwind" fn step_end(lua: *mut ffi::lua_State, _event: *mut ffi:
     }
 }
 
-/// Suspends the script where its slice is over, or its run.
-unsafe fn give_way(lua: *mut ffi::lua_State, is_over: bool) {
+/// Suspends the script where its slice is over, or its run. The last act of a hook that stays in its place.
+///
+/// # Safety
+/// `lua` must be the state that the hook was called for; nothing with a destructor is alive.
+pub(super) unsafe fn give_way(lua: *mut ffi::lua_State, is_over: bool) {
     // SAFETY: as in `step_end`, whose last act this is.
     unsafe {
         if !is_over && !watchdog::is_due() {

@@ -92,8 +92,14 @@ unsafe fn call(lua: *mut ffi::lua_State, on_error: OnError) -> c_int {
             return fail(lua, core, text.as_bytes(), on_error);
         }
     }
+    if let Some(debugger) = &mut core.debugger {
+        debugger.begin_call(&core.args);
+    }
     match ask_host(core) {
         Called::Done => {
+            if let Some(debugger) = &mut core.debugger {
+                debugger.end_call(&core.tokens);
+            }
             // SAFETY: nothing with a destructor is alive.
             unsafe { answer(lua, core, on_error) }
         }
@@ -236,6 +242,9 @@ unsafe fn fail(lua: *mut ffi::lua_State, core: &mut Core, text: &[u8], on_error:
     unsafe {
         if ffi::lua_checkstack(lua, ERROR_SLOTS) == 0 {
             ffi::lua_settop(lua, 0);
+        }
+        if let Some(debugger) = &mut core.debugger {
+            debugger.tell_error(text);
         }
         core.memory.unlimit();
         match (on_error, core.dialect) {

@@ -14,6 +14,8 @@ use mlua::ffi;
 
 use super::budget::Budget;
 use super::cache::Dialect;
+use super::debugger::Debugger;
+use super::debugger::errand::Errand;
 use super::extensions::Extensions;
 use super::host::{AbortReason, Host};
 use super::library::Registrations;
@@ -34,6 +36,11 @@ pub(super) struct Core {
     /// The registry slots of what a script rolled back with, and of the metatable of savepoints.
     pub rollback_slot: c_int,
     pub savepoint_slot: c_int,
+    /// The session in which the script is debugged.
+    pub debugger: Option<Box<Debugger>>,
+    /// What the user of the debugger has run in the place of the script: its coroutine, and the registry slot of that.
+    pub errand: Option<(Errand, *mut ffi::lua_State, c_int)>,
+    pub errand_arguments: c_int,
     /// Why the coroutine has yielded, or must end whatever it does.
     pub stop: Option<Stop>,
     pub tokens: ReplyTokens,
@@ -67,6 +74,8 @@ const JOINED_HELD_MAX: usize = 1024 * 1024;
 pub(super) enum Stop {
     WaitForLock,
     Preempted,
+    /// The debugger's user has the word.
+    Debugger,
     Restart,
     /// The script wants all that it did taken back; its reply is in the registry.
     RolledBack,
@@ -81,6 +90,12 @@ impl Stop {
 }
 
 impl Core {
+    /// Whether the script has a hook for the whole of its run, which also looks for the end of its slice.
+    #[inline]
+    pub fn keeps_hook(&self) -> bool {
+        self.budget.is_some() || self.debugger.is_some()
+    }
+
     pub fn is_killed(&self) -> bool {
         self.kills.highest.load(Ordering::Relaxed) >= self.run_number
     }

@@ -20,6 +20,7 @@ use mlua::ffi;
 use super::budget;
 use super::cache::Dialect;
 use super::core::{Stop, core_of};
+use super::debugger;
 use super::legacy::wording;
 use super::sandbox::set_functions;
 use super::turn::{Pinned, calm, doom, go_on_pinned};
@@ -132,6 +133,7 @@ unsafe extern "C-unwind" fn create(lua: *mut ffi::lua_State) -> c_int {
         // It has inherited the hook of the one that runs.
         calm(co);
         budget::start_coroutine(co);
+        debugger::attach_coroutine(co);
     }
     1
 }
@@ -308,7 +310,7 @@ unsafe fn pass_on(
     // SAFETY: as in `run`; whoever gets a result returns it at once.
     unsafe {
         let core = core_of(lua);
-        if core.budget.is_none() {
+        if !core.keeps_hook() {
             calm(co);
         }
         if core.stop.as_ref().is_some_and(Stop::is_final) {

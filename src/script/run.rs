@@ -4,6 +4,8 @@ use mlua::ffi;
 
 use super::callee::Callee;
 use super::core::{KillHandle, Stop};
+use super::debugger::errand::Next as DebuggerNext;
+use super::debugger::{Command as DebuggerCommand, Debugger};
 use super::error::ScriptError;
 use super::host::{AbortReason, Host};
 use super::library::Function;
@@ -19,7 +21,7 @@ pub struct ScriptRun {
     ended_at: Option<String>,
 }
 
-/// Where a run stands after a resume. All but [`Step::WaitForLock`] and [`Step::Preempted`] end it.
+/// Where a run stands after a resume. All but [`Step::WaitForLock`], [`Step::Preempted`] and [`Step::Stopped`] end it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The reply has been written.
@@ -30,6 +32,8 @@ pub enum Step {
     WaitForLock,
     /// The time slice is over: resume when others have had their turn.
     Preempted,
+    /// A script that is debugged stands still until its user lets it go on ([`ScriptRun::debug`]).
+    Stopped,
     /// Start it again from the beginning, with the same seed.
     Restart,
     /// The script has ended with `redis.rollback`: the reply has been written, and everything it did is to be taken back.
@@ -56,6 +60,25 @@ impl ScriptRun {
         })
     }
 
+    /// Has a script that is about to start debugged.
+    pub fn attach_debugger(&mut self, debugger: Box<Debugger>) {
+        self.vm.attach_debugger(debugger);
+    }
+
+    /// Takes the debugger away, when the run is over.
+    pub fn detach_debugger(&mut self) -> Option<Box<Debugger>> {
+        self.vm.detach_debugger()
+    }
+
+    pub fn debugger(&mut self) -> Option<&mut Debugger> {
+        self.vm.core().debugger.as_deref_mut()
+    }
+
+    /// Does what the debugger's user asks for, after [`Step::Stopped`].
+    pub fn debug(&mut self, command: DebuggerCommand<'_>) -> DebuggerNext {
+        self.vm.debug(command)
+    }
+
     /// The functions that a library's code has registered.
     pub fn registered(&mut self) -> Vec<Function> {
         let all = std::mem::take(&mut self.vm.core().registrations.all);
@@ -78,6 +101,11 @@ impl ScriptRun {
             Some(Stop::Abort(reason)) => self.end(Step::Aborted(reason)),
             Some(Stop::WaitForLock) if status == ffi::LUA_YIELD => Step::WaitForLock,
             Some(Stop::Preempted) if status == ffi::LUA_YIELD => Step::Preempted,
+            Some(Stop::Debugger) if status == ffi::LUA_YIELD => Step::Stopped,
+            _ if self.vm.core().errand.is_some() => {
+                self.vm.end_errand(status);
+                Step::Stopped
+            }
             _ if status == ffi::LUA_OK => self.finish(out),
             _ => {
                 let error = self.vm.failure(&self.callee);

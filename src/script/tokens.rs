@@ -12,6 +12,8 @@ pub struct ReplyTokens {
     protocol: Protocol,
     tokens: Vec<Token>,
     bytes: Vec<u8>,
+    /// The command was not run.
+    refused: bool,
 }
 
 /// One step of a reply; aggregates announce their elements, which follow.
@@ -51,12 +53,23 @@ impl ReplyTokens {
     pub fn clear(&mut self) {
         self.tokens.clear();
         self.bytes.clear();
+        self.refused = false;
         if self.bytes.capacity() > BYTES_KEPT_MAX {
             self.bytes.shrink_to(BYTES_KEPT_MAX);
         }
         if self.tokens.capacity() > TOKENS_KEPT_MAX {
             self.tokens.shrink_to(TOKENS_KEPT_MAX);
         }
+    }
+
+    /// The error of a command that may not be run.
+    pub fn refuse(&mut self, text: &str) {
+        self.error(text);
+        self.refused = true;
+    }
+
+    pub(super) fn is_refusal(&self) -> bool {
+        self.refused
     }
 
     pub(super) fn tokens(&self) -> &[Token] {

@@ -34,10 +34,11 @@ pub(super) unsafe fn turn(lua: *mut ffi::lua_State) -> Turn {
         if is_over(core) {
             return Turn::End;
         }
-        // The watchdog's signal handler sets the hook, where none counts instructions.
-        let is_due = match core.budget {
-            None => ffi::lua_gethookmask(lua) != 0,
-            Some(_) => watchdog::is_due(),
+        // The watchdog's signal handler sets the hook, where the script has none of its own.
+        let is_due = if core.keeps_hook() {
+            watchdog::is_due()
+        } else {
+            ffi::lua_gethookmask(lua) != 0
         };
         if !is_due {
             return Turn::GoOn;
@@ -128,7 +129,7 @@ pub(super) unsafe fn go_on_pinned(lua: *mut ffi::lua_State) -> Pinned {
         if is_over(core) || is_overdue(core) {
             return Pinned::Ends;
         }
-        if core.budget.is_none() {
+        if !core.keeps_hook() {
             ffi::lua_sethook(lua, Some(slice_end), ffi::LUA_MASKCOUNT, COUNT_PINNED);
         }
     }

@@ -89,6 +89,9 @@ impl Vm {
             host: None,
             outermost: ptr::null_mut(),
             budget: None,
+            debugger: None,
+            errand: None,
+            errand_arguments: 0,
             rollback_slot: 0,
             savepoint_slot: 0,
             stop: None,
@@ -175,6 +178,7 @@ impl Vm {
         seed: u64,
     ) -> Result<(), ScriptError> {
         self.runs += 1;
+        self.detach_debugger();
         self.memory.begin();
         let function = self.function(&callee.script)?;
         let runs = self.runs;
@@ -308,10 +312,15 @@ impl Vm {
         // end in `lua_resume`.
         unsafe {
             (*self.core).host = Some(erase_lifetime(ptr::from_mut(host)));
-            let thread = self.coroutine;
             let mut results = 0;
-            let is_counted = (*self.core).budget.is_some();
-            let arguments = std::mem::take(&mut self.arguments);
+            let is_counted = (*self.core).keeps_hook();
+            let (thread, arguments) = match (*self.core).errand {
+                None => (self.coroutine, std::mem::take(&mut self.arguments)),
+                Some((_, thread, _)) => {
+                    let arguments = std::mem::take(&mut (*self.core).errand_arguments);
+                    (thread, arguments)
+                }
+            };
             whole::begin(self.dialect);
             watch.enter(thread, is_counted);
             self.memory.limit();
@@ -406,6 +415,28 @@ impl Vm {
         self.collect();
         self.core().trim();
         self.live <= LIVE_KEPT_MAX
+    }
+
+    /// The main state, where nothing runs.
+    pub(super) fn state(&self) -> *mut ffi::lua_State {
+        self.lua
+    }
+
+    /// Where the script runs.
+    pub(super) fn outermost(&self) -> *mut ffi::lua_State {
+        self.coroutine
+    }
+
+    /// Pushes a global of scripts on the main state. Only outside of a resume.
+    pub(super) fn push_global(&self, name: &[u8]) {
+        // SAFETY: outside of a resume; the table is read without metamethods.
+        unsafe {
+            ffi::lua_rawgeti(self.lua, ffi::LUA_REGISTRYINDEX, self.slots.globals.into());
+            push_bytes(self.lua, name);
+            ffi::lua_rawget(self.lua, -2);
+            ffi::lua_rotate(self.lua, -2, 1);
+            ffi::lua_settop(self.lua, -2);
+        }
     }
 
     pub(super) fn core(&mut self) -> &mut Core {

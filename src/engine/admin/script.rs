@@ -4,6 +4,7 @@ use super::{NOT_BUSY, is, ok, script_stats};
 use crate::base::clock;
 use crate::command::{Command, Error, Flags, Group, Spec};
 use crate::config::Opt;
+use crate::engine::debugging;
 use crate::engine::registry::{EngineCtx, EngineHandler};
 use crate::engine::running::Kill;
 use crate::engine::stored_scripts;
@@ -20,6 +21,14 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
         "A container for Lua scripts management commands.",
     ),
     &[
+        Command::new(
+            Spec::new("script|debug", 3, Group::Scripting, SCRIPTING).docs(
+                "3.2.0",
+                "O(1)",
+                "Set the debug mode for executed scripts.",
+            ),
+            debug,
+        ),
         Command::new(
             Spec::new("script|exists", -3, Group::Scripting, SCRIPTING).docs(
                 "2.6.0",
@@ -87,6 +96,12 @@ fn load(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     Ok(Flow::Done)
 }
 
+fn debug(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+    debugging::set_mode(ctx.client, ctx.args.get(2))?;
+    ctx.reply.ok();
+    Ok(Flow::Done)
+}
+
 fn exists(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let scripts = &ctx.worker.shared.scripts;
     ctx.reply.array(ctx.args.len() - 2);
@@ -125,15 +140,20 @@ fn kill(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let shared = ctx.worker.shared;
     let busy_us = shared.config.settings().number(Opt::BusyReplyThreshold) as u64 * 1000;
     match shared.running.kill(false, clock::monotonic_us(), busy_us) {
-        Kill::Done => ok(ctx),
+        Kill::Done => {
+            debugging::wake_sessions(shared);
+            ok(ctx)
+        }
         Kill::Nothing => Err(NOT_BUSY),
         Kill::OtherKind => Err(BUSY_FUNCTION),
     }
 }
 
 fn help(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
-    const LINES: [&str; 22] = [
+    const LINES: [&str; 24] = [
         "SCRIPT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "DEBUG (YES|SYNC|NO)",
+        "    Set the debug mode for subsequent scripts executed.",
         "EXISTS <sha1> [<sha1> ...]",
         "    Return information about the existence of the scripts in the script cache.",
         "FLUSH [ASYNC|SYNC]",
