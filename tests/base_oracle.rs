@@ -3,6 +3,7 @@
 use aikv::base::float::{self, FloatError};
 use aikv::base::glob::{self, Case};
 use aikv::base::number::{self, DoubleText};
+use aikv::value::{Str, Value, rdb};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use redis::{Connection, RedisResult};
@@ -126,6 +127,46 @@ fn patterns_match_the_same() {
 }
 
 /// From everyday decimals over the edges of the formats to what is no number at all.
+/// Also what a long string is packed into.
+#[test]
+fn dumps_of_strings_are_the_same_bytes() {
+    let (_server, mut connection) = connect();
+    let parts = prop::collection::vec((0..5_u8, 1..900_usize), 0..30);
+    check(1_500, &(parts, any::<u64>()), |(parts, seed)| {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut input = Vec::new();
+        for (kind, len) in parts {
+            let start = input.len();
+            match kind {
+                0 => input.extend(std::iter::repeat_with(|| random.u8(..)).take(len)),
+                1 => input.extend(std::iter::repeat_n(random.u8(..), len)),
+                2 => input.extend(std::iter::repeat_with(|| random.u8(b'a'..b'e')).take(len)),
+                3 => input.extend(
+                    format!("user:{};", random.u16(..))
+                        .bytes()
+                        .cycle()
+                        .take(len),
+                ),
+                _ => input.extend_from_within(start.saturating_sub(len)..start),
+            }
+        }
+        let mut pipeline = redis::pipe();
+        let pipeline = pipeline.cmd("SET").arg("key").arg(&input).ignore();
+        let (dump,): (Vec<u8>,) = pipeline
+            .cmd("DUMP")
+            .arg("key")
+            .query(&mut connection)
+            .expect("a dump");
+        let ours = rdb::dump(&Value::Str(Str::new(&input)));
+        assert!(
+            ours == dump,
+            "{} bytes: {}",
+            input.len(),
+            input.escape_ascii()
+        );
+    });
+}
+
 fn number_text() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "-?[0-9]{1,4}\\.[0-9]{1,4}",

@@ -13,13 +13,8 @@ fn start(max_listpack_size: i64) -> (RedisServer, Client, Harness) {
     let server = RedisServer::start();
     let mut redis = server.client();
     let size = max_listpack_size.to_string();
-    for (option, value) in [
-        ("list-max-listpack-size", size.as_str()),
-        ("rdbcompression", "no"),
-    ] {
-        let set = redis.call(&["CONFIG", "SET", option, value]);
-        assert_eq!(set.reply, Reply::Simple("OK".into()));
-    }
+    let set = redis.call(&["CONFIG", "SET", "list-max-listpack-size", &size]);
+    assert_eq!(set.reply, Reply::Simple("OK".into()));
     let mut ours = Harness::new();
     ours.set_limits(Limits {
         list_max_listpack_size: max_listpack_size,

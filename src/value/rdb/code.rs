@@ -14,6 +14,11 @@ use crate::base::number::parse_i64;
 /// The longest text of an `i32`.
 const INT_TEXT_LEN_MAX: usize = 11;
 
+/// Strings up to this length are not packed.
+const UNPACKED_LEN_MAX: usize = 20;
+/// What packing has to save.
+const PACKED_GAIN_MIN: usize = 4;
+
 const LEN_14_BITS: u8 = 0x40;
 const LEN_32_BITS: u8 = 0x80;
 const LEN_64_BITS: u8 = 0x81;
@@ -36,10 +41,22 @@ pub fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Writes a length and so many bytes.
+/// Writes bytes as a string that is not taken for an integer: packed where that makes it shorter, as Redis does.
 pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_len(out, bytes.len());
-    out.extend_from_slice(bytes);
+    let packed = if bytes.len() > UNPACKED_LEN_MAX {
+        lzf::compress(bytes, bytes.len() - PACKED_GAIN_MIN)
+    } else {
+        None
+    };
+    if let Some(packed) = packed {
+        out.push(PACKED);
+        put_len(out, packed.len());
+        put_len(out, bytes.len());
+        out.extend_from_slice(&packed);
+    } else {
+        put_len(out, bytes.len());
+        out.extend_from_slice(bytes);
+    }
 }
 
 pub fn put_len(out: &mut Vec<u8>, len: usize) {
