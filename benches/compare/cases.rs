@@ -16,14 +16,18 @@ const PIPELINES: [u32; 2] = [1, 16];
 /// Each pipelined request is cheap; this many more of them take a time that can be measured.
 const PIPELINED_FACTOR: u64 = 4;
 
-pub const SCRIPT: &str = "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('GET', KEYS[1])";
+const NOTHING_SCRIPT: &str = "return 1";
+const SET_GET_SCRIPT: &str =
+    "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('GET', KEYS[1])";
+const GETS_SCRIPT: &str = "for i = 1, 20 do redis.call('GET', KEYS[1]) end return 1";
 /// About a tenth of a millisecond of Lua, then one write.
-pub const BURN_SCRIPT: &str = "local x = 0 for i = 1, tonumber(ARGV[1]) do x = x + i % 7 end \
+const BURN_SCRIPT: &str = "local x = 0 for i = 1, tonumber(ARGV[1]) do x = x + i % 7 end \
                                redis.call('SET', KEYS[1], x) return x";
 const BURN_LOOPS: &str = "20000";
 /// A script that burns CPU costs as much as this many requests.
 pub const BURN_REQUESTS_DIVISOR: u64 = 20;
 pub const SCALING_NAME: &str = "shards";
+pub const BESIDE_NAME: &str = "beside a slow script";
 
 /// A command at one depth of pipelining.
 #[derive(Clone, Copy)]
@@ -39,7 +43,11 @@ pub struct Case {
 enum Words {
     Plain(&'static [&'static str]),
     Mset,
-    Script { argument: &'static str },
+    Script {
+        source: &'static str,
+        key: &'static str,
+        argument: &'static str,
+    },
 }
 
 /// What is there before the case runs.
@@ -64,6 +72,22 @@ const fn case(name: &'static str, words: Words) -> Case {
 
 const fn plain(name: &'static str, words: &'static [&'static str]) -> Case {
     case(name, Words::Plain(words))
+}
+
+const fn script(
+    name: &'static str,
+    source: &'static str,
+    key: &'static str,
+    argument: &'static str,
+) -> Case {
+    case(
+        name,
+        Words::Script {
+            source,
+            key,
+            argument,
+        },
+    )
 }
 
 const fn filled(fill: Fill, case: Case) -> Case {
@@ -112,14 +136,17 @@ const COMMANDS: &[Case] = &[
     ranged(plain("LRANGE_300", &["LRANGE", "ranged", "0", "299"])),
     ranged(plain("LRANGE_600", &["LRANGE", "ranged", "0", "599"])),
     plain("XADD", &["XADD", "stream", "*", "myfield", VALUE]),
-    case("EVALSHA (SET, GET)", Words::Script { argument: VALUE }),
+    script("EVALSHA (return 1)", NOTHING_SCRIPT, KEY, VALUE),
+    script("EVALSHA (SET, GET)", SET_GET_SCRIPT, KEY, VALUE),
+    script("EVALSHA (20 GETs)", GETS_SCRIPT, KEY, VALUE),
 ];
 
-pub const BURN: Case = case(
-    "EVALSHA (burns CPU)",
-    Words::Script {
-        argument: BURN_LOOPS,
-    },
+pub const BURN: Case = script("EVALSHA (burns CPU)", BURN_SCRIPT, KEY, BURN_LOOPS);
+pub const BURN_ONE_KEY: Case = script(
+    "EVALSHA (burns CPU, one key)",
+    BURN_SCRIPT,
+    "hot",
+    BURN_LOOPS,
 );
 
 /// Every command at every depth.
@@ -130,12 +157,20 @@ pub fn all() -> impl Iterator<Item = Case> {
 }
 
 impl Case {
-    /// The words of the command, with redis-benchmark's placeholders; `script` is a SHA1.
-    pub fn command(&self, script: &str) -> Vec<String> {
+    /// The script that it calls.
+    pub fn script(&self) -> Option<&'static str> {
+        match self.words {
+            Words::Script { source, .. } => Some(source),
+            Words::Plain(_) | Words::Mset => None,
+        }
+    }
+
+    /// The words of the command, with redis-benchmark's placeholders; `sha` is that of its script.
+    pub fn command(&self, sha: &str) -> Vec<String> {
         let words = match self.words {
             Words::Plain(words) => words.to_vec(),
             Words::Mset => [vec!["MSET"], [KEY, VALUE].repeat(MSET_KEYS)].concat(),
-            Words::Script { argument } => vec!["EVALSHA", script, "1", KEY, argument],
+            Words::Script { key, argument, .. } => vec!["EVALSHA", sha, "1", key, argument],
         };
         words.into_iter().map(str::to_owned).collect()
     }

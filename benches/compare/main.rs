@@ -4,6 +4,7 @@
 //! prints the medians of alternating rounds. Machines are noisy, so only the ratios within a round are compared.
 
 mod args;
+mod beside;
 mod cases;
 mod memory;
 mod report;
@@ -41,11 +42,13 @@ fn compare(args: &Args) -> Result<()> {
     let kept = memory::ALL.iter().filter(|data| args.wants(data.name));
     let kept: Vec<&memory::Data> = kept.collect();
     let scaling = args.wants(cases::SCALING_NAME);
-    if chosen.is_empty() && kept.is_empty() && !scaling {
+    let beside = args.wants(cases::BESIDE_NAME);
+    if chosen.is_empty() && kept.is_empty() && !scaling && !beside {
         return Err("no case has such a name".into());
     }
     let mut rows = vec![Vec::new(); chosen.len()];
     let mut scaled = Vec::new();
+    let mut delayed = Vec::new();
     for round in 0..args.rounds {
         if !chosen.is_empty() {
             for (row, pair) in rows.iter_mut().zip(measure_round(args, &chosen, round)?) {
@@ -54,6 +57,9 @@ fn compare(args: &Args) -> Result<()> {
         }
         if scaling {
             scaled.push(measure_scaling(args, round)?);
+        }
+        if beside {
+            delayed.push(beside::measure_round(args, round)?);
         }
     }
     // Memory is not noisy: once is enough.
@@ -64,7 +70,10 @@ fn compare(args: &Args) -> Result<()> {
         resident.push((data.name, [redis?, aikv?]));
         eprintln!("{}: {:?} bytes", data.name, resident[resident.len() - 1].1);
     }
-    let page = report::page(args, &chosen, &rows, &scaled, &resident)?;
+    let mut page = report::page(args, &chosen, &rows)?;
+    report::put_scaling(&mut page, &scaled);
+    report::put_delays(&mut page, &delayed);
+    report::put_memory(&mut page, &resident);
     println!("{page}");
     if let Some(path) = &args.write {
         std::fs::write(path, page)?;
@@ -81,11 +90,10 @@ fn measure_round(args: &Args, chosen: &[Case], round: usize) -> Result<Vec<[Meas
     }
     for (side, binary) in order {
         let server = Server::start(binary, SERVER_CORE, 1)?;
-        let script = server.load_script(cases::SCRIPT)?;
         server.fill(cases::KEYS, &["SET", "key:%n", cases::VALUE])?;
         for (case, pair) in chosen.iter().zip(&mut pairs) {
             let requests = case.requests(args.requests);
-            pair[side] = measure(&server, case, &script, requests, LOAD_CORE)?;
+            pair[side] = measure(&server, case, requests, LOAD_CORE)?;
             eprintln!(
                 "round {} {}: {}",
                 round + 1,
@@ -98,38 +106,37 @@ fn measure_round(args: &Args, chosen: &[Case], round: usize) -> Result<Vec<[Meas
     Ok(pairs)
 }
 
-/// Throughput of scripts that burn CPU on different keys, with one shard and with two.
-fn measure_scaling(args: &Args, round: usize) -> Result<[f64; 2]> {
-    let mut throughput = [0.0; 2];
+/// Throughput of scripts that burn CPU, with one shard and with two: on different keys, and on one.
+fn measure_scaling(args: &Args, round: usize) -> Result<[[f64; 2]; 2]> {
+    let mut throughput = [[0.0; 2]; 2];
     let mut order = [1, 2];
     if round % 2 == 1 {
         order.reverse();
     }
     for shards in order {
         let server = Server::start(&args.aikv, BOTH_CORES, shards)?;
-        let script = server.load_script(cases::BURN_SCRIPT)?;
         let requests = (args.requests / cases::BURN_REQUESTS_DIVISOR).max(1_000);
-        let measured = measure(&server, &cases::BURN, &script, requests, BOTH_CORES)?;
-        eprintln!(
-            "round {} {shards} shards: {}",
-            round + 1,
-            report::line(&cases::BURN, measured)
-        );
-        throughput[shards - 1] = measured.requests_per_s;
+        for (case, row) in [cases::BURN, cases::BURN_ONE_KEY]
+            .iter()
+            .zip(&mut throughput)
+        {
+            let measured = measure(&server, case, requests, BOTH_CORES)?;
+            eprintln!(
+                "round {} {shards} shards: {}",
+                round + 1,
+                report::line(case, measured)
+            );
+            row[shards - 1] = measured.requests_per_s;
+        }
         server.stop()?;
     }
     Ok(throughput)
 }
 
 /// Loads a server with one case and reads what it cost.
-fn measure(
-    server: &Server,
-    case: &Case,
-    script: &str,
-    requests: u64,
-    cores: &str,
-) -> Result<Measurement> {
-    let command = case.command(script);
+fn measure(server: &Server, case: &Case, requests: u64, cores: &str) -> Result<Measurement> {
+    let sha = case.script().map(|script| server.load_script(script));
+    let command = case.command(&sha.transpose()?.unwrap_or_default());
     if let Some((times, words)) = case.fill(requests) {
         server.fill(times, words)?;
     }

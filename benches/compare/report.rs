@@ -4,8 +4,10 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::args::Args;
+use crate::beside::Delays;
 use crate::cases::Case;
 use crate::{CLIENTS, Kind, LOAD_CORE, Result, SERVER_CORE, cases};
 
@@ -27,16 +29,10 @@ pub fn line(case: &Case, measured: Measurement) -> String {
     )
 }
 
-/// The whole page, as Markdown. `rows` holds, for each case and round, redis-server and `AiKv`.
-pub fn page(
-    args: &Args,
-    chosen: &[Case],
-    rows: &[Vec<[Measurement; 2]>],
-    scaled: &[[f64; 2]],
-    resident: &[(&str, [u64; 2])],
-) -> Result<String> {
+/// The head of the page and its first table. `rows` holds, for each case and round, redis-server and `AiKv`.
+pub fn page(args: &Args, chosen: &[Case], rows: &[Vec<[Measurement; 2]>]) -> Result<String> {
     let mut page = head(args)?;
-    if !rows.is_empty() {
+    if !chosen.is_empty() {
         page.push_str(
             "\n| case | pipeline | CPU us/request, Redis | AiKv | ratio | requests/s, Redis | AiKv | ratio |\n\
              |---|---|---|---|---|---|---|---|\n",
@@ -45,32 +41,71 @@ pub fn page(
             page.push_str(&row(case, rounds));
         }
     }
-    if !scaled.is_empty() {
-        let [one, two] = [0, 1].map(|side| median(scaled.iter().map(|round| round[side])));
-        let ratio = median(scaled.iter().map(|[one, two]| two / one));
-        write!(
-            page,
-            "\n## Two shards against one\n\nScripts that burn CPU on different keys, {CLIENTS} clients; server and load \
-             share both cores.\n\n| one shard, scripts/s | two shards | ratio |\n|---|---|---|\n\
-             | {one:.0} | {two:.0} | {ratio:.2} |\n"
-        )?;
-    }
-    if !resident.is_empty() {
-        page.push_str(
-            "\n## Memory\n\nWhat the data adds to the resident memory of each server, read while none rewrites its journal.\n\n\
-             | data | MB, Redis | AiKv | ratio |\n|---|---|---|---|\n",
-        );
-        for (name, [redis, aikv]) in resident {
-            let [redis, aikv] = [redis, aikv].map(|bytes| *bytes as f64 / 1e6);
-            let name = name.trim_start_matches("memory: ");
-            writeln!(
-                page,
-                "| {name} | {redis:.1} | {aikv:.1} | {:.2} |",
-                aikv / redis
-            )?;
-        }
-    }
     Ok(page)
+}
+
+/// `scaled` holds, for each round, the scripts a second with one shard and with two, on different keys and on one.
+pub fn put_scaling(page: &mut String, scaled: &[[[f64; 2]; 2]]) {
+    if scaled.is_empty() {
+        return;
+    }
+    let _ = write!(
+        page,
+        "\n## Two shards against one\n\nScripts that burn CPU, {CLIENTS} clients; server and load share both cores.\n\n\
+         | keys | one shard, scripts/s | two shards | ratio |\n|---|---|---|---|\n"
+    );
+    for (index, keys) in ["different", "one for all"].iter().enumerate() {
+        let rounds = || scaled.iter().map(|round| round[index]);
+        let [one, two] = [0, 1].map(|side| median(rounds().map(|round| round[side])));
+        let ratio = median(rounds().map(|[one, two]| two / one));
+        let _ = writeln!(page, "| {keys} | {one:.0} | {two:.0} | {ratio:.2} |");
+    }
+}
+
+/// `delayed` holds, for each round, redis-server and `AiKv`.
+pub fn put_delays(page: &mut String, delayed: &[[Delays; 2]]) {
+    if delayed.is_empty() {
+        return;
+    }
+    let _ = write!(
+        page,
+        "\n## Beside a slow script\n\nGETs of other keys, one after the other, while one script of about two seconds runs on \
+         the same shard: milliseconds.\n\n\
+         | server | p50 | p99 | longest |\n|---|---|---|---|\n"
+    );
+    for (side, kind) in [Kind::Redis, Kind::Aikv].iter().enumerate() {
+        let of = |delay: fn(&Delays) -> Duration| {
+            median(
+                delayed
+                    .iter()
+                    .map(|pair| delay(&pair[side]).as_secs_f64() * 1e3),
+            )
+        };
+        let _ = writeln!(
+            page,
+            "| {} | {:.2} | {:.2} | {:.2} |",
+            kind.name(),
+            of(|delays| delays.p50),
+            of(|delays| delays.p99),
+            of(|delays| delays.longest)
+        );
+    }
+}
+
+pub fn put_memory(page: &mut String, resident: &[(&str, [u64; 2])]) {
+    if resident.is_empty() {
+        return;
+    }
+    page.push_str(
+        "\n## Memory\n\nWhat the data adds to the resident memory of each server, read while none rewrites its journal.\n\n\
+         | data | MB, Redis | AiKv | ratio |\n|---|---|---|---|\n",
+    );
+    for (name, [redis, aikv]) in resident {
+        let [redis, aikv] = [redis, aikv].map(|bytes| *bytes as f64 / 1e6);
+        let name = name.trim_start_matches("memory: ");
+        let ratio = aikv / redis;
+        let _ = writeln!(page, "| {name} | {redis:.1} | {aikv:.1} | {ratio:.2} |");
+    }
 }
 
 fn head(args: &Args) -> Result<String> {

@@ -229,14 +229,14 @@ impl Drop for Server {
     }
 }
 
-/// As much of a client as the set-up needs.
-struct Client {
+/// As much of a client as is needed.
+pub struct Client {
     reader: BufReader<TcpStream>,
     out: Vec<u8>,
 }
 
 impl Client {
-    fn connect(port: u16) -> Result<Self> {
+    pub fn connect(port: u16) -> Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(REPLY_MAX))?;
         Ok(Self {
@@ -245,7 +245,7 @@ impl Client {
         })
     }
 
-    fn call(&mut self, words: &[&str]) -> Result<String> {
+    pub fn call(&mut self, words: &[&str]) -> Result<String> {
         self.send(words);
         self.flush()?;
         self.reply()
