@@ -12,7 +12,7 @@ const ROUNDS: usize = 250;
 const REQUESTS_BETWEEN: usize = 12;
 const REQUESTS_OF_A_SCRIPT: usize = 15;
 /// The databases that the generator selects.
-const DATABASES: usize = 3;
+pub const DATABASES: usize = 3;
 
 /// Runs requests that stand in ARGV behind their numbers of words, then fails in one of some ways.
 const SCRIPT: &str = "

@@ -74,8 +74,10 @@ fn fill(client: &mut Client) {
     std::thread::sleep(std::time::Duration::from_millis(5));
 }
 
-/// What a client sees of everything in a database, key by key.
-fn contents(client: &mut Client, db: &str) -> Vec<(Vec<u8>, Vec<String>)> {
+pub type Contents = Vec<(Vec<u8>, Vec<String>)>;
+
+/// What a client sees of everything in a database, key by key: type, encoding, end, and content.
+pub fn contents(client: &mut Client, db: &str) -> Contents {
     client.call(&["SELECT", db]);
     let Reply::Array(keys) = client.call(&["KEYS", "*"]).reply else {
         panic!("KEYS answers an array");
