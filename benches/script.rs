@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use aikv::resp::{Protocol, Reply, RespWriter};
 use aikv::script::{
-    AbortReason, Called, Dialect, Host, Library, LibraryHeader, LibrarySet, LogLevel, PoolOptions,
-    RedisVersion, ReplyTokens, Script, ScriptCache, ScriptRun, Sha, Step, VmPool, Watchdog,
+    AbortReason, Called, Callee, Dialect, Host, Library, LibraryHeader, LibrarySet, LogLevel,
+    PoolOptions, RedisVersion, ReplyTokens, Script, ScriptCache, ScriptRun, Sha, Step, VmPool,
+    Watchdog,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -53,6 +54,24 @@ impl Host for OneKey {
     }
 }
 
+/// Measures one call with a key and an argument.
+fn run(criterion: &mut Criterion, name: &str, pool: &VmPool, callee: &Callee) {
+    let mut host = OneKey::default();
+    let mut buffer = Vec::new();
+    criterion.bench_function(&format!("run/{name}"), |bencher| {
+        bencher.iter(|| {
+            buffer.clear();
+            let vm = pool.take(Dialect::Aikv).expect("one is free");
+            let keys: [&[u8]; 1] = [b"key:000000012345"];
+            let argv: [&[u8]; 1] = [b"a value of thirty-two bytes, xyz"];
+            let mut run = ScriptRun::start(vm, callee.clone(), &keys, &argv, 7).expect("compiles");
+            let mut out = RespWriter::new(&mut buffer, Protocol::Resp2);
+            while run.resume(&mut host, &mut out) != Step::Done {}
+        });
+        black_box(&buffer);
+    });
+}
+
 fn runs(criterion: &mut Criterion) {
     let watchdog = Watchdog::start(Duration::from_millis(1)).expect("a thread");
     let options = PoolOptions {
@@ -77,40 +96,12 @@ fn runs(criterion: &mut Criterion) {
     ];
     for (name, body) in scripts {
         let script = Arc::new(Script::new(body.as_bytes()).expect("no header"));
-        let mut host = OneKey::default();
-        let mut buffer = Vec::new();
-        criterion.bench_function(&format!("run/{name}"), |bencher| {
-            bencher.iter(|| {
-                buffer.clear();
-                let vm = pool.take(Dialect::Aikv).expect("one is free");
-                let keys: [&[u8]; 1] = [b"key:000000012345"];
-                let argv: [&[u8]; 1] = [b"a value of thirty-two bytes, xyz"];
-                let mut run =
-                    ScriptRun::start(vm, Arc::clone(&script), &keys, &argv, 7).expect("compiles");
-                let mut out = RespWriter::new(&mut buffer, Protocol::Resp2);
-                while run.resume(&mut host, &mut out) != Step::Done {}
-            });
-            black_box(&buffer);
-        });
+        run(criterion, name, &pool, &Callee::from(script));
     }
     for (name, others) in [("function", 0), ("function_of_twenty", 19)] {
         let library = library(&pool, others);
         let callee = library.callee(b"f").expect("it was registered").clone();
-        let mut host = OneKey::default();
-        let mut buffer = Vec::new();
-        criterion.bench_function(&format!("run/{name}"), |bencher| {
-            bencher.iter(|| {
-                buffer.clear();
-                let vm = pool.take(Dialect::Aikv).expect("one is free");
-                let keys: [&[u8]; 1] = [b"key:000000012345"];
-                let argv: [&[u8]; 1] = [b"a value of thirty-two bytes, xyz"];
-                let mut run =
-                    ScriptRun::start(vm, callee.clone(), &keys, &argv, 7).expect("compiles");
-                let mut out = RespWriter::new(&mut buffer, Protocol::Resp2);
-                while run.resume(&mut host, &mut out) != Step::Done {}
-            });
-            black_box(&buffer);
-        });
+        run(criterion, name, &pool, &callee);
     }
     criterion.bench_function("vm/new_and_drop", |bencher| {
         bencher.iter(|| {

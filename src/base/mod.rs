@@ -13,4 +13,5 @@ pub mod murmur;
 mod natural;
 pub mod number;
 pub mod prefetch;
+pub mod quote;
 pub mod small_bytes;

@@ -1,9 +1,11 @@
 //! The end of a transaction, and the texts for when the journal refuses it.
 
 use super::outbox::Outbox;
+use super::shared::Shared;
 use super::worker::Worker;
 use crate::command::Error;
 use crate::keyspace::Txn;
+use aidb::WriteBatch;
 
 /// The reply to a command whose code panicked.
 pub const PANICKED: Error =
@@ -16,6 +18,12 @@ pub fn refusal(error: &aidb::Error) -> Error {
         other => other.to_string(),
     };
     Error::Other(format!("MISCONF Errors writing to the AOF file: {why}").into())
+}
+
+/// Has the journal take a batch that is no transaction on keys.
+pub fn append(shared: &Shared, batch: &WriteBatch) -> Result<(), Error> {
+    let appended = shared.journal.append(batch);
+    appended.map(drop).map_err(|error| refusal(&error))
 }
 
 /// Commits a transaction, and hands over its side effects while its keys are still kept from others.

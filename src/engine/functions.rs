@@ -3,7 +3,7 @@
 //! A change is in the journal before anybody sees it, and everybody sees it before it is answered. Changes are made one after
 //! the other, so the journal has them in their order.
 
-use super::commit::refusal;
+use super::commit::append;
 use super::script_end::{abort_error, write_log};
 use super::script_run::{TOO_MANY_SCRIPTS, dialect};
 use super::shared::Shared;
@@ -223,11 +223,6 @@ impl Host for Deadline {
         self.is_over()
             .then(|| AbortReason::Host(LOAD_TIMEOUT.to_owned()))
     }
-}
-
-fn append(shared: &Shared, batch: &WriteBatch) -> Result<(), Error> {
-    let appended = shared.journal.append(batch);
-    appended.map(|_| ()).map_err(|error| refusal(&error))
 }
 
 /// LOAD quotes the name of a library.

@@ -5,7 +5,7 @@
 //! record value = the script's body
 //! ```
 
-use super::commit::refusal;
+use super::commit::append;
 use super::shared::Shared;
 use crate::command::Error;
 use crate::script::{Script, ScriptCache};
@@ -45,9 +45,4 @@ pub fn replay(scripts: &ScriptCache, op: Op<'_>) -> Result<bool, String> {
         }
         _ => Ok(false),
     }
-}
-
-fn append(shared: &Shared, batch: &WriteBatch) -> Result<(), Error> {
-    let appended = shared.journal.append(batch);
-    appended.map(|_| ()).map_err(|error| refusal(&error))
 }

@@ -1,8 +1,8 @@
 //! BGSAVE beside a server that writes, `aikv backup`, and what `aikv restore` makes of them.
 
-use super::harness::{Server, bulk, error_text, get, ok, run_to_end};
+use super::harness::{Server, bulk, error_text, get, ok, run_to_end, text};
 use crate::common::resp::{Client, Reply};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -30,10 +30,6 @@ fn backups(server: &Server) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a path of letters")
 }
 
 #[test]

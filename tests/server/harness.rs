@@ -122,6 +122,11 @@ pub fn run_to_end(arguments: &[&str]) -> Ended {
     }
 }
 
+/// A path as an argument of the binary.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of letters")
+}
+
 pub fn ok() -> Reply {
     Reply::Simple("OK".into())
 }

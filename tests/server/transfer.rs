@@ -1,9 +1,8 @@
 //! `aikv import` and `aikv export`: values go from Redis to a data directory and back, and stay what they are.
 
-use super::harness::{Server, run_to_end};
+use super::harness::{Server, run_to_end, text};
 use crate::common::redis::RedisServer;
 use crate::common::resp::{Client, Reply};
-use std::path::Path;
 
 /// In the year 2100, in milliseconds.
 const FAR: &str = "4102444800000";
@@ -143,10 +142,6 @@ fn assert_same(one: &mut Client, other: &mut Client) {
             assert!(left == right, "{} differs", key.escape_ascii());
         }
     }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a path of letters")
 }
 
 #[test]

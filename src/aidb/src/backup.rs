@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::db::lock_dir;
 use crate::fs::FileSystem;
 use crate::journal::{Base, Closed, Journal};
-use crate::recovery;
+use crate::recovery::{self, Scan};
 use crate::segment::{FileKind, Listing};
 use crate::{Error, Result, Sequence};
 
@@ -33,13 +33,7 @@ struct Parts {
 pub(crate) fn of_journal(journal: &Journal, to: &Path) -> Result<Backup> {
     // What a rewrite has replaced it removes only when it has the mutex, so nothing vanishes on the way.
     let _files = journal.files.lock();
-    let (base, closed, last) = loop {
-        journal.prepare_spare()?;
-        // Appends may take the spare in between, once for each segment that they fill.
-        if let Some(parts) = journal.rotate_for_backup() {
-            break parts;
-        }
-    };
+    let (base, closed, last) = journal.with_spare(Journal::rotate_for_backup)?;
     journal.wait_synced(last)?;
     let parts = Parts { base, closed, last };
     parts.link(&*journal.fs, &journal.dir, to)
@@ -55,12 +49,7 @@ pub fn backup(from: &Path, to: &Path, fs: &dyn FileSystem) -> Result<Backup> {
         return Err(damage);
     }
     scan.cut(fs, from)?;
-    let parts = Parts {
-        base: scan.base,
-        last: scan.recovery.last,
-        closed: scan.closed,
-    };
-    parts.link(fs, from, to)
+    Parts::from(scan).link(fs, from, to)
 }
 
 /// Makes `to` a database with what the backup `from` holds, up to and with the batch `until`, if one is named.
@@ -87,12 +76,17 @@ pub fn restore(
             last: whole.recovery.last,
         });
     }
-    let parts = Parts {
-        base: scan.base,
-        last: scan.recovery.last,
-        closed: scan.closed,
-    };
-    parts.copy(fs, from, to)
+    Parts::from(scan).copy(fs, from, to)
+}
+
+impl From<Scan> for Parts {
+    fn from(scan: Scan) -> Parts {
+        Parts {
+            base: scan.base,
+            last: scan.recovery.last,
+            closed: scan.closed,
+        }
+    }
 }
 
 impl Parts {

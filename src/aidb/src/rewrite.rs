@@ -36,13 +36,7 @@ const KEY_OVERHEAD_BYTES: usize = 64;
 /// Runs one rewrite to its end. False if there was nothing to rewrite.
 pub(crate) fn run(journal: &Journal, stop: &AtomicBool) -> Result<bool> {
     journal.health.check()?;
-    let (base, closed, sequence) = loop {
-        journal.prepare_spare()?;
-        // Appends may take the spare in between, once for each segment that they fill.
-        if let Some(inputs) = journal.rotate_for_rewrite() {
-            break inputs;
-        }
-    };
+    let (base, closed, sequence) = journal.with_spare(Journal::rotate_for_rewrite)?;
     let Some(&Closed { number, .. }) = closed.last() else {
         return Ok(false);
     };

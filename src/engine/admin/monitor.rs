@@ -2,6 +2,7 @@
 
 use super::{ADMIN, is};
 use crate::base::clock;
+use crate::base::quote::quote;
 use crate::command::{Command, Error, Group, Spec};
 use crate::config::Opt;
 use crate::engine::client::{Client, ClientFlags};
@@ -99,24 +100,4 @@ fn shown<'a>(args: &Args<'a>) -> impl Iterator<Item = &'a [u8]> {
             || config_set && index > 2 && is(args.get(index - 1), Opt::Requirepass.spec().name);
         if secret { HIDDEN } else { arg }
     })
-}
-
-/// Quotes an argument as `redis-cli` and MONITOR do.
-fn quote(out: &mut Vec<u8>, arg: &[u8]) {
-    out.push(b'"');
-    for byte in arg {
-        match byte {
-            b'\\' | b'"' => out.extend_from_slice(&[b'\\', *byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x07 => out.extend_from_slice(b"\\a"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            b' '..=b'~' => out.push(*byte),
-            _ => {
-                let _ = write!(out, "\\x{byte:02x}");
-            }
-        }
-    }
-    out.push(b'"');
 }

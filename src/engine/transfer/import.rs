@@ -32,7 +32,6 @@ struct Tally {
     keys: u64,
     /// Keys whose end had come.
     ended: u64,
-    libraries: u64,
 }
 
 /// Reads an RDB file into the directory that the configuration names.
@@ -54,15 +53,11 @@ pub fn import(path: &Path, config: &Config, conflict: Conflict) -> Result<(), St
     import.check(conflict)?;
     let libraries = import.check_libraries(conflict)?;
     import.keep(&libraries)?;
-    let Tally {
-        keys,
-        ended,
-        libraries,
-    } = import.tally;
+    let Tally { keys, ended } = import.tally;
     loaded.journal.close().map_err(|error| error.to_string())?;
     println!("{keys} keys imported, {ended} left out because their time had come");
-    if libraries > 0 {
-        println!("{libraries} libraries of functions imported");
+    if !libraries.is_empty() {
+        println!("{} libraries of functions imported", libraries.len());
     }
     Ok(())
 }
@@ -206,10 +201,7 @@ impl Import<'_> {
                     )));
                 }
                 Item::Select(number) => db = number,
-                Item::Function(code) => {
-                    self.tally.libraries += 1;
-                    self.codes.push(code);
-                }
+                Item::Function(code) => self.codes.push(code),
                 Item::Key(item) => {
                     visit(self, db, *item, source.position())?;
                     progress.set(source.position());

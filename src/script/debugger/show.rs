@@ -7,14 +7,18 @@ use std::ffi::{CStr, c_int};
 use mlua::ffi;
 
 use crate::base::number::DoubleText;
+use crate::base::quote::quote;
 use crate::resp::{Protocol, Reply};
 use crate::script::convert::string_at;
+use crate::script::extensions::numbers::GeneralText;
 use crate::script::tokens::{ReplyTokens, Token};
 
 /// Tables are shown to this depth.
 const DEPTH_MAX: usize = 10;
 /// No more is shown of one value.
 const SHOWN_LEN_MAX: usize = 1 << 20;
+/// Digits of a number, as C's `%g` has them.
+const PRECISION: c_int = 6;
 /// The Lua stack that one level takes.
 const SLOTS_PER_LEVEL: c_int = 4;
 
@@ -40,7 +44,10 @@ unsafe fn value_at(lua: *mut ffi::lua_State, index: c_int, depth: usize, out: &m
                 out.extend_from_slice(b"true");
             }
             ffi::LUA_TBOOLEAN => out.extend_from_slice(b"false"),
-            ffi::LUA_TNUMBER => number(ffi::lua_tonumberx(lua, index, std::ptr::null_mut()), out),
+            ffi::LUA_TNUMBER => {
+                let value = ffi::lua_tonumberx(lua, index, std::ptr::null_mut());
+                out.extend_from_slice(GeneralText::new(value, PRECISION).as_bytes());
+            }
             ffi::LUA_TNIL => out.extend_from_slice(b"nil"),
             ffi::LUA_TTABLE => table(lua, index, depth + 1, out),
             kind => {
@@ -110,38 +117,9 @@ unsafe fn is_array(lua: *mut ffi::lua_State, index: c_int) -> bool {
     true
 }
 
-/// As `%g` of C writes it.
-fn number(value: f64, out: &mut Vec<u8>) {
-    let mut buffer = [0_u8; 32];
-    // SAFETY: writes no more than the buffer holds; the format takes one double.
-    let len = unsafe {
-        libc::snprintf(
-            buffer.as_mut_ptr().cast(),
-            buffer.len(),
-            c"%g".as_ptr(),
-            value,
-        )
-    };
-    let len = usize::try_from(len).unwrap_or(0).min(buffer.len() - 1);
-    out.extend_from_slice(&buffer[..len]);
-}
-
-/// In quotes, with what cannot be printed in escapes.
+/// In quotes, and not all of what is very long.
 fn quoted(text: &[u8], out: &mut Vec<u8>) {
-    out.push(b'"');
-    for byte in &text[..text.len().min(SHOWN_LEN_MAX)] {
-        match byte {
-            b'\\' | b'"' => out.extend_from_slice(&[b'\\', *byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x07 => out.extend_from_slice(b"\\a"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            b' '..=b'~' => out.push(*byte),
-            _ => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
-        }
-    }
-    out.push(b'"');
+    quote(out, &text[..text.len().min(SHOWN_LEN_MAX)]);
 }
 
 /// What a command has answered.

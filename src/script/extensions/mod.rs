@@ -16,7 +16,7 @@ mod arguments;
 mod bits;
 mod json;
 mod msgpack;
-mod numbers;
+pub(super) mod numbers;
 mod structs;
 
 use std::ffi::{CStr, c_int};

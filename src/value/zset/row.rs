@@ -56,16 +56,7 @@ impl Row {
     /// How many elements are `before` some point. Those that are come first.
     #[inline]
     pub fn count_before(&self, before: &impl Fn(Element) -> bool) -> usize {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = usize::midpoint(low, high);
-            if before(self.get(middle)) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
+        self.halve(0, self.len(), before)
     }
 
     /// The same for a point at a score: only among elements of this score is `before` asked.
@@ -76,7 +67,13 @@ impl Row {
         if start == self.len() || !equal(&start) {
             return start;
         }
-        let (mut low, mut high) = (start, (start..self.len()).take_while(equal).count() + start);
+        let end = start + (start..self.len()).take_while(equal).count();
+        self.halve(start, end, before)
+    }
+
+    /// The first of the elements from `low` on that is not `before`; `high` if all are.
+    #[inline]
+    fn halve(&self, mut low: usize, mut high: usize, before: &impl Fn(Element) -> bool) -> usize {
         while low < high {
             let middle = usize::midpoint(low, high);
             if before(self.get(middle)) {

@@ -51,6 +51,17 @@ impl Journal {
         Ok(())
     }
 
+    /// Makes the spare and has `rotate` take it.
+    pub(crate) fn with_spare<T>(&self, rotate: impl Fn(&Journal) -> Option<T>) -> Result<T> {
+        loop {
+            self.prepare_spare()?;
+            // Appends may take the spare in between, once for each segment that they fill.
+            if let Some(taken) = rotate(self) {
+                return Ok(taken);
+            }
+        }
+    }
+
     /// The body of the upkeep thread; `start_rewrite` is called when one is due.
     pub(crate) fn run_upkeep_thread(&self, start_rewrite: impl Fn()) {
         while self.wait_for_upkeep() {
