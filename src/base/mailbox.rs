@@ -1,31 +1,17 @@
 //! The one way into a shard from another thread: a queue, and an eventfd that is written only if the owner sleeps.
 //!
-//! No lost wake-up (Dekker's argument): the sender publishes its message and then reads how the owner sleeps; the owner
+//! No lost wake-up (Dekker's argument): the sender publishes its message and then reads whether the owner sleeps; the owner
 //! notes that it sleeps and then looks at the queue. A sequentially consistent fence stands between the two steps on
 //! both sides, so at least one of them sees the other: either the owner finds the message and stays awake, or the
 //! sender finds the owner asleep and writes its eventfd, which the owner's wait cannot miss because an eventfd counts.
 
 use std::io;
-use std::sync::atomic::{AtomicU8, Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crossbeam::queue::SegQueue;
 use crossbeam::utils::CachePadded;
 
 use super::eventfd::EventFd;
-
-/// The two places where an owner can wait, each with an eventfd of its own.
-///
-/// One for both would not do: an eventfd that wakes the owner by way of another one (mail, then a ring, then the ring's
-/// own eventfd) is signalled late or, on current kernels, never.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Depth {
-    Light,
-    Deep,
-}
-
-const AWAKE: u8 = 0;
-const SLEEPS_LIGHTLY: u8 = 1;
-const SLEEPS_DEEPLY: u8 = 2;
 
 /// Messages for one owner thread from any number of threads. Share it in an `Arc`.
 ///
@@ -34,18 +20,16 @@ const SLEEPS_DEEPLY: u8 = 2;
 #[derive(Debug)]
 pub struct Mailbox<T> {
     queue: SegQueue<T>,
-    owner: CachePadded<AtomicU8>,
-    light: EventFd,
-    deep: EventFd,
+    asleep: CachePadded<AtomicBool>,
+    event: EventFd,
 }
 
 impl<T> Mailbox<T> {
     pub fn new() -> io::Result<Mailbox<T>> {
         Ok(Mailbox {
             queue: SegQueue::new(),
-            owner: CachePadded::new(AtomicU8::new(AWAKE)),
-            light: EventFd::new()?,
-            deep: EventFd::new()?,
+            asleep: CachePadded::new(AtomicBool::new(false)),
+            event: EventFd::new()?,
         })
     }
 
@@ -53,13 +37,8 @@ impl<T> Mailbox<T> {
     pub fn push(&self, message: T) {
         self.queue.push(message);
         fence(Ordering::SeqCst);
-        if self.owner.load(Ordering::Relaxed) == AWAKE {
-            return;
-        }
-        match self.owner.swap(AWAKE, Ordering::Relaxed) {
-            SLEEPS_LIGHTLY => self.light.signal(),
-            SLEEPS_DEEPLY => self.deep.signal(),
-            _ => {}
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
+            self.event.signal();
         }
     }
 
@@ -72,15 +51,11 @@ impl<T> Mailbox<T> {
         self.queue.is_empty()
     }
 
-    /// The owner announces that it is about to wait for [`event`](Self::event) of this depth. `false` means that a
-    /// message is there already and the owner must not wait.
+    /// The owner announces that it is about to wait for [`event`](Self::event) . `false` means that a message is there
+    /// already and the owner must not wait.
     #[must_use]
-    pub fn prepare_to_sleep(&self, depth: Depth) -> bool {
-        let state = match depth {
-            Depth::Light => SLEEPS_LIGHTLY,
-            Depth::Deep => SLEEPS_DEEPLY,
-        };
-        self.owner.store(state, Ordering::Relaxed);
+    pub fn prepare_to_sleep(&self) -> bool {
+        self.asleep.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if self.queue.is_empty() {
             return true;
@@ -91,15 +66,12 @@ impl<T> Mailbox<T> {
 
     /// The owner is awake again and looks at the queue by itself.
     pub fn woke_up(&self) {
-        self.owner.store(AWAKE, Ordering::Relaxed);
+        self.asleep.store(false, Ordering::Relaxed);
     }
 
-    /// What is signalled when a message arrives during a sleep of this depth.
-    pub fn event(&self, depth: Depth) -> &EventFd {
-        match depth {
-            Depth::Light => &self.light,
-            Depth::Deep => &self.deep,
-        }
+    /// What is signalled when a message arrives during a sleep.
+    pub fn event(&self) -> &EventFd {
+        &self.event
     }
 }
 
@@ -122,13 +94,8 @@ mod tests {
                 seen += 1;
                 sum += message;
             }
-            let depth = if sleeps % 2 == 0 {
-                Depth::Light
-            } else {
-                Depth::Deep
-            };
-            if seen < expected && mailbox.prepare_to_sleep(depth) {
-                mailbox.event(depth).wait().unwrap();
+            if seen < expected && mailbox.prepare_to_sleep() {
+                mailbox.event().wait().unwrap();
                 mailbox.woke_up();
                 sleeps += 1;
             }
@@ -191,15 +158,12 @@ mod tests {
     fn a_waking_write_is_made_once_per_sleep() {
         let mailbox = Mailbox::new().unwrap();
         mailbox.push(1);
-        assert!(
-            !mailbox.prepare_to_sleep(Depth::Light),
-            "a message is there"
-        );
+        assert!(!mailbox.prepare_to_sleep(), "a message is there");
         assert_eq!(mailbox.pop(), Some(1));
-        assert!(mailbox.prepare_to_sleep(Depth::Light));
+        assert!(mailbox.prepare_to_sleep());
         mailbox.push(2);
         mailbox.push(3);
-        assert_eq!(mailbox.event(Depth::Light).wait().unwrap(), 1);
+        assert_eq!(mailbox.event().wait().unwrap(), 1);
         mailbox.woke_up();
         assert_eq!(
             (mailbox.pop(), mailbox.pop(), mailbox.pop()),

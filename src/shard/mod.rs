@@ -12,7 +12,6 @@
 
 mod connection;
 pub mod net;
-mod rouse;
 mod serve;
 mod start;
 

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Serves clients on this thread until [`Message::Shutdown`].
-pub async fn serve(
+pub fn serve(
     shared: &'static Shared,
     shard: u32,
     listeners: Vec<ListenerSocket>,
@@ -42,14 +42,12 @@ pub async fn serve(
         if state.is_finished() {
             break;
         }
-        if state.has_more() {
-            net.give_turn()
-                .await
-                .map_err(|error| format!("the socket ring failed: {error}"))?;
+        let handed_over = if state.has_more() {
+            net.submit()
         } else {
-            let slept = net.sleep(&state.mailbox, Some(state.patience())).await;
-            slept.map_err(|error| format!("the socket ring failed: {error}"))?;
-        }
+            net.sleep(&state.mailbox, state.patience())
+        };
+        handed_over.map_err(|error| format!("the socket ring failed: {error}"))?;
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! From a configuration to running shards, and from a signal back to nothing.
 
 use super::net::{self, ListenerSocket};
-use super::rouse::Start;
 use super::serve;
 use crate::config::{Config, Opt, Settings};
 use crate::engine::{Message, Shared, listen_to_changes, open};
@@ -11,8 +10,8 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,8 +19,9 @@ use std::time::Duration;
 const OWN_DESCRIPTORS: u64 = 64;
 /// Buffers of glommio's for files, which nobody here uses. They are locked in memory, 10 MiB by default.
 const EXECUTOR_IO_BYTES: usize = 64 << 10;
-/// Late wake-ups of a shard's timers beside a busy main task; glommio's own default is 100 ms.
-const PREEMPT_TIMER: Duration = Duration::from_millis(1);
+/// glommio falls asleep beside its first task when this timer fires before that task ran, which has happened to threads
+/// that lost their core in between. A shard's task never yields and needs no such timer.
+const PREEMPT_TIMER: Duration = Duration::from_hours(24);
 
 /// Serves until SIGTERM, SIGINT or SHUTDOWN.
 pub fn run(config: Config) -> Result<(), String> {
@@ -52,8 +52,9 @@ pub fn run(config: Config) -> Result<(), String> {
             own,
         )?);
     }
-    for (thread, start) in &threads {
-        start.wait(thread);
+    for (_, started) in &threads {
+        // An error tells that the shard has ended; joining it tells why.
+        let _ = started.recv();
     }
     banner(shared, &settings, &listeners);
     let mut outcome = Ok(());
@@ -78,9 +79,8 @@ fn start_shard(
     shard: u32,
     cpu: usize,
     listeners: Vec<ListenerSocket>,
-) -> Result<(JoinHandle<Served>, Arc<Start>), String> {
-    let start = Arc::new(Start::default());
-    let starting = start.clone();
+) -> Result<(JoinHandle<Served>, mpsc::Receiver<()>), String> {
+    let (starts, started) = mpsc::channel();
     let run = move || {
         let executor = LocalExecutorBuilder::new(Placement::Fixed(cpu))
             .preempt_timer(PREEMPT_TIMER)
@@ -88,10 +88,9 @@ fn start_shard(
             .make()
             .map_err(|error| format!("cannot start shard {shard}: {error}"));
         let served = executor.and_then(|executor| {
-            starting.begin();
-            executor.run(async {
-                starting.finish();
-                serve::serve(shared, shard, listeners).await
+            executor.run(async move {
+                let _ = starts.send(());
+                serve::serve(shared, shard, listeners)
             })
         });
         // One shard that ends takes the others along: half a server helps nobody.
@@ -102,7 +101,7 @@ fn start_shard(
         .name(format!("shard-{shard}"))
         .spawn(run);
     let thread = thread.map_err(|error| format!("cannot start shard {shard}: {error}"))?;
-    Ok((thread, start))
+    Ok((thread, started))
 }
 
 fn start_log(settings: &Settings) -> Result<log::LogControl, String> {

@@ -11,15 +11,13 @@
 //! - A received buffer goes back to the kernel before the next event is looked at; nothing is copied.
 //! - A send that the socket takes at once posts no completion. It counts as done when every completion of its
 //!   submission has been seen and none was its own; therefore `poll` settles sends only after a complete drain.
-//! - No glommio waker leaves its thread: other threads reach a sleeping shard through eventfds only.
-//! - After a sleep of [`DIRECT_SLEEP_MAX`](sleep::DIRECT_SLEEP_MAX) the shard waits inside glommio, and under constant
-//!   load it yields to glommio whenever the executor's preempt timer asks for it. Build the executor with
-//!   `preempt_timer(1ms)`: its timers and tasks are then late by 2 ms at most.
+//! - No glommio waker leaves its thread: other threads reach a sleeping shard through its mailbox's eventfd only.
+//! - A shard waits in its ring and nowhere else; its wheel is the one task of its executor, and never yields.
 //!
 //! Files: `ring` (queues), `token` (what a completion is about), `buffers` (receive pool), `sockets` (connections),
 //! `listen` (accepting), `sleep` (waiting), `probe` (can this machine do it at all).
 //!
-//! Depends on: base; crates io-uring, glommio, slab, socket2.
+//! Depends on: base; crates io-uring, slab, socket2.
 
 mod buffers;
 mod listen;
@@ -47,7 +45,7 @@ use crate::base::mailbox::Mailbox;
 use buffers::ReceiveBuffers;
 use listen::{Accepted, Listener};
 use ring::{DRAIN_BATCH, Ring};
-use sleep::Parker;
+use sleep::Alarm;
 use token::Token;
 
 /// Sizes, fixed when a shard starts.
@@ -96,11 +94,11 @@ pub struct Net {
     sockets: Sockets,
     buffers: ReceiveBuffers,
     listeners: Vec<Listener>,
-    parker: Parker,
+    alarm: Alarm,
 }
 
 impl Net {
-    /// Call it on the shard's own thread, inside its glommio executor. `mailbox` is the shard's: it ends its sleep.
+    /// Call it on the shard's own thread, as the ring belongs to it. `mailbox` is the shard's: it ends its sleep.
     pub fn new<T>(config: NetConfig, mailbox: &Mailbox<T>) -> Result<Net, NetError> {
         probe()?;
         Net::build(config, mailbox).map_err(NetError::Setup)
@@ -113,12 +111,12 @@ impl Net {
             config.receive_buffers,
             config.receive_buffer_bytes,
         )?;
-        let parker = Parker::new(&mut ring, mailbox)?;
+        let alarm = Alarm::new(mailbox)?;
         Ok(Net {
             sockets: Sockets::new(ring),
             buffers,
             listeners: Vec::new(),
-            parker,
+            alarm,
         })
     }
 
@@ -188,7 +186,7 @@ impl Net {
                 }
             }
             Token::AcceptAgain(id) => self.listeners[id.0 as usize].arm(&mut self.sockets.ring),
-            Token::Mail => self.parker.mail_noticed(more),
+            Token::Mail => self.alarm.mail_noticed(more),
             Token::Cancel => {}
         }
     }

@@ -4,7 +4,6 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::RawFd;
 use std::time::Duration;
 
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
@@ -107,21 +106,6 @@ impl Ring {
         batch: &'a mut [MaybeUninit<cqueue::Entry>; DRAIN_BATCH],
     ) -> &'a [cqueue::Entry] {
         self.uring.completion().fill(batch)
-    }
-
-    /// Has the kernel signal `eventfd` when there is something to see, while [`notify`](Self::notify) is on.
-    pub fn register_eventfd(&mut self, eventfd: RawFd) -> io::Result<()> {
-        self.notify(false);
-        self.uring.submitter().register_eventfd(eventfd)
-    }
-
-    pub fn notify(&mut self, on: bool) {
-        let completions = self.uring.completion();
-        if on {
-            completions.enable_eventfd();
-        } else {
-            completions.disable_eventfd();
-        }
     }
 
     /// # Safety

@@ -12,12 +12,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::{env, fs, thread};
 
-use glommio::{LocalExecutorBuilder, Placement};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::{
     Counters, Echo, EchoServer, ListenerSocket, Mailbox, Net, NetConfig, NetHandler, Order,
-    exchange, pattern,
+    PATIENCE, exchange, pattern,
 };
 use crate::shard::net::ListenerId;
 
@@ -127,56 +126,50 @@ fn a_shard_that_ends_with_requests_in_flight_cancels_them() {
 /// an event comes for a connection that it has seen closed; the successor must get its own bytes.
 #[test]
 fn late_completions_never_reach_a_successor() {
-    let work = async {
-        let mailbox = Mailbox::<()>::new().unwrap();
-        let mut net = Net::new(NetConfig::default(), &mailbox).unwrap();
-        let counters = Arc::new(Counters::default());
-        let mut echo = Echo::new(Arc::clone(&counters));
-        let mut random = fastrand::Rng::with_seed(1);
-        let mut slots_reused = 0;
-        for round in 0..500u64 {
-            let (mut old_peer, old) = UnixStream::pair().unwrap();
-            echo.accepted(&mut net, ListenerId(0), OwnedFd::from(old));
-            let old = *echo.sessions.keys().next().unwrap();
+    let mailbox = Mailbox::<()>::new().unwrap();
+    let mut net = Net::new(NetConfig::default(), &mailbox).unwrap();
+    let counters = Arc::new(Counters::default());
+    let mut echo = Echo::new(Arc::clone(&counters));
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut slots_reused = 0;
+    for round in 0..500u64 {
+        let (mut old_peer, old) = UnixStream::pair().unwrap();
+        echo.accepted(&mut net, ListenerId(0), OwnedFd::from(old));
+        let old = *echo.sessions.keys().next().unwrap();
+        net.submit().unwrap();
+        old_peer.write_all(b"for the old one").unwrap();
+        net.send(old, pattern(random.usize(1..400_000), round));
+        for _ in 0..random.u8(0..3) {
+            net.poll(&mut echo).unwrap();
             net.submit().unwrap();
-            old_peer.write_all(b"for the old one").unwrap();
-            net.send(old, pattern(random.usize(1..400_000), round));
-            for _ in 0..random.u8(0..3) {
-                net.poll(&mut echo).unwrap();
-                net.submit().unwrap();
-            }
-            net.close(old);
-            while echo.sessions.contains_key(&old) {
-                net.sleep(&mailbox, None).await.unwrap();
-                net.poll(&mut echo).unwrap();
-            }
-            let (mut new_peer, new) = UnixStream::pair().unwrap();
-            let new = net.adopt(OwnedFd::from(new));
-            echo.sessions.insert(new, super::Session::default());
-            slots_reused += u32::from(old.index() == new.index());
-            assert_ne!(old, new);
-            // The old key is no handle on the new connection.
-            net.close(old);
-            net.send(old, b"wrong".to_vec());
-            assert!(net.fd(old).is_none());
-            new_peer.write_all(b"for the new one").unwrap();
-            while echo.sessions[&new].out.len() < 15 {
-                net.sleep(&mailbox, None).await.unwrap();
-                net.poll(&mut echo).unwrap();
-            }
-            assert_eq!(echo.sessions[&new].out, b"for the new one");
-            net.close(new);
-            while !net.is_empty() {
-                net.sleep(&mailbox, None).await.unwrap();
-                net.poll(&mut echo).unwrap();
-            }
         }
-        assert!(slots_reused > 100, "only {slots_reused} slots were reused");
-    };
-    LocalExecutorBuilder::new(Placement::Unbound)
-        .make()
-        .unwrap()
-        .run(work);
+        net.close(old);
+        while echo.sessions.contains_key(&old) {
+            net.sleep(&mailbox, PATIENCE).unwrap();
+            net.poll(&mut echo).unwrap();
+        }
+        let (mut new_peer, new) = UnixStream::pair().unwrap();
+        let new = net.adopt(OwnedFd::from(new));
+        echo.sessions.insert(new, super::Session::default());
+        slots_reused += u32::from(old.index() == new.index());
+        assert_ne!(old, new);
+        // The old key is no handle on the new connection.
+        net.close(old);
+        net.send(old, b"wrong".to_vec());
+        assert!(net.fd(old).is_none());
+        new_peer.write_all(b"for the new one").unwrap();
+        while echo.sessions[&new].out.len() < 15 {
+            net.sleep(&mailbox, PATIENCE).unwrap();
+            net.poll(&mut echo).unwrap();
+        }
+        assert_eq!(echo.sessions[&new].out, b"for the new one");
+        net.close(new);
+        while !net.is_empty() {
+            net.sleep(&mailbox, PATIENCE).unwrap();
+            net.poll(&mut echo).unwrap();
+        }
+    }
+    assert!(slots_reused > 100, "only {slots_reused} slots were reused");
 }
 
 #[test]

@@ -17,8 +17,6 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use glommio::{LocalExecutorBuilder, Placement};
-
 use super::{
     CloseReason, ConnKey, ListenerId, ListenerSocket, Net, NetConfig, NetHandler, Sockets,
 };
@@ -47,7 +45,6 @@ struct Counters {
     closed: AtomicU64,
     failed: AtomicU64,
     received_bytes: AtomicU64,
-    timer_ticks: AtomicU64,
 }
 
 impl Counters {
@@ -92,13 +89,7 @@ impl EchoServer {
             mailbox: Arc::clone(&mailbox),
             echo: Echo::new(Arc::clone(&counters)),
         };
-        let thread = std::thread::spawn(move || {
-            LocalExecutorBuilder::new(Placement::Unbound)
-                .preempt_timer(Duration::from_millis(1))
-                .make()
-                .unwrap()
-                .run(shard.run(config, [tcp, unix]));
-        });
+        let thread = std::thread::spawn(move || shard.run(config, [tcp, unix]));
         EchoServer {
             address,
             path,
@@ -138,29 +129,21 @@ struct Shard {
 }
 
 impl Shard {
-    async fn run(mut self, config: NetConfig, listeners: [ListenerSocket; 2]) {
+    fn run(mut self, config: NetConfig, listeners: [ListenerSocket; 2]) {
         let mut net = Net::new(config, &self.mailbox).unwrap();
         for listener in listeners {
             net.listen(listener);
         }
-        let counters = Arc::clone(&self.echo.counters);
-        let ticker = glommio::spawn_local(async move {
-            loop {
-                glommio::timer::sleep(Duration::from_millis(5)).await;
-                counters.timer_ticks.fetch_add(1, Ordering::SeqCst);
-            }
-        });
         loop {
             net.poll(&mut self.echo).unwrap();
             while let Some(order) = self.mailbox.pop() {
                 if matches!(order, Order::Stop) {
-                    ticker.cancel().await;
                     return;
                 }
                 self.echo.obey(&mut net, order);
             }
             self.echo.flush(&mut net);
-            net.sleep(&self.mailbox, None).await.unwrap();
+            net.sleep(&self.mailbox, PATIENCE).unwrap();
         }
     }
 }
