@@ -21,6 +21,7 @@ mod server {
     mod rust_client;
     mod savepoints;
     mod scripts;
+    mod security;
     mod sort;
     mod specification;
     mod streams;

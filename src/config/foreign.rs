@@ -82,10 +82,6 @@ const IGNORED: &[(&str, &str)] = &[
     ("pidfile", PROCESS),
     ("proc-title-template", PROCESS),
     ("propagation-error-behavior", REPLICATION),
-    (
-        "protected-mode",
-        "the default of 'bind' is the loopback address; set 'requirepass' before opening it",
-    ),
     ("sanitize-dump-payload", "payloads are always checked"),
     ("server_cpulist", THREADS),
     ("set-proc-title", PROCESS),

@@ -87,6 +87,8 @@ options! {
             "clients that may be connected at the same time";
         Requirepass "requirepass": Kind::Text, "", "", Runtime,
             "password that clients must give to AUTH; empty for none";
+        ProtectedMode "protected-mode": Kind::Flag, "yes", "", Runtime,
+            "without a password only clients of this machine are served";
         ProtoMaxBulkLen "proto-max-bulk-len": Kind::Memory { min: 1 << 20, max: i64::MAX }, "512mb", "bytes", Runtime,
             "longest single argument that a client may send";
         ClientQueryBufferLimit "client-query-buffer-limit":
@@ -100,7 +102,7 @@ options! {
     }
     "Server" {
         Shards "shards": Kind::Integer { min: 0, max: 1024 }, "0", "shards", Startup,
-            "threads that serve clients, each on its core; 0 takes one per core";
+            "threads that serve clients, each on its core; 0 takes one per core, or as many as a limit of CPU time pays for";
         Databases "databases": Kind::Integer { min: 1, max: i32::MAX as i64 }, "16", "databases", Startup,
             "number of databases that SELECT can choose from";
         Hz "hz": Kind::Integer { min: 1, max: 500 }, "10", "per second", Runtime,

@@ -130,6 +130,8 @@ pub struct Peer {
     pub local_address: String,
     pub fd: i32,
     pub unix: bool,
+    /// The client is on this machine, by what its address tells.
+    pub local: bool,
 }
 
 impl Clients {
@@ -148,6 +150,7 @@ impl Clients {
             local_address: String::new(),
             fd: -1,
             unix: false,
+            local: true,
         };
         Arc::new(Self::info(0, shard, nowhere, 0))
     }

@@ -75,6 +75,7 @@ impl Server {
             local_address: "127.0.0.1:6379".into(),
             fd: 10 + self.next_conn as i32,
             unix: false,
+            local: true,
         };
         let info = self.shared.clients.enter(shard, peer, clock::unix_ms());
         let open = self

@@ -11,6 +11,7 @@
 //! Depends on `engine`, `resp`, `config`, `observe`, `base`.
 
 mod connection;
+mod door;
 pub mod net;
 mod serve;
 mod start;

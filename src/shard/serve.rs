@@ -1,19 +1,18 @@
 //! A shard's main task: pass after pass until the server stops.
 
 use super::connection::{Connection, Progress};
+use super::door;
 use super::net::{
     CloseReason, ConnKey, ListenerId, ListenerSocket, Net, NetConfig, NetHandler, Sockets,
 };
 use crate::base::mailbox::Mailbox;
 use crate::config::{Opt, Settings};
-use crate::engine::{Client, ClientFlags, Flow, Message, Outputs, Peer, Shared, Worker};
+use crate::engine::{Client, ClientFlags, Flow, Message, Outputs, Shared, Worker};
 use crate::resp::Limits;
 use slab::Slab;
-use socket2::SockRef;
 use std::fmt::Display;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -501,12 +500,11 @@ impl NetHandler for Shard {
         if self.stop_at.is_some() {
             return;
         }
-        let peer = peer_of(&socket);
+        let peer = door::peer_of(&socket);
         let key = sockets.adopt(socket);
-        let settings = self.shared.config.settings();
-        if self.shared.clients.len() >= settings.size(Opt::Maxclients) {
+        if let Some(refusal) = door::refusal(self.shared, &peer) {
             shard.connections_rejected.add(1);
-            sockets.send(key, b"-ERR max number of clients reached\r\n".to_vec());
+            sockets.send(key, format!("-{refusal}\r\n").into_bytes());
             sockets.close_when_sent(key);
             return;
         }
@@ -516,6 +514,7 @@ impl NetHandler for Shard {
             .shared
             .clients
             .enter(self.worker.shard, peer, self.worker.now_ms);
+        let settings = self.shared.config.settings();
         let open = settings.text(Opt::Requirepass).is_empty();
         let entry = self.connections.vacant_entry();
         let id = entry.key();
@@ -585,34 +584,5 @@ impl NetHandler for Shard {
         if self.worker.abandon(&mut connection.client) {
             self.forget(id);
         }
-    }
-}
-
-/// Where a client came from, as CLIENT LIST shows it.
-fn peer_of(socket: &OwnedFd) -> Peer {
-    let socket_ref = SockRef::from(socket);
-    let text = |address: io::Result<socket2::SockAddr>| {
-        let address = address.ok()?.as_socket()?;
-        Some(address.to_string())
-    };
-    let address = text(socket_ref.peer_addr());
-    let local_address = text(socket_ref.local_addr());
-    let fd = socket.as_raw_fd();
-    if let (Some(address), Some(local_address)) = (address, local_address) {
-        return Peer {
-            address,
-            local_address,
-            fd,
-            unix: false,
-        };
-    }
-    let path = socket_ref.local_addr().ok();
-    let path = path.as_ref().and_then(|a| a.as_pathname());
-    let name = format!("{}:0", path.unwrap_or(Path::new("")).display());
-    Peer {
-        address: name.clone(),
-        local_address: name,
-        fd,
-        unix: true,
     }
 }

@@ -9,6 +9,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -30,13 +31,13 @@ pub fn run(config: Config) -> Result<(), String> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    net::probe().map_err(|error| error.to_string())?;
     raise_descriptor_limit(settings.number(Opt::Maxclients) as u64 + OWN_DESCRIPTORS);
     let cpus = allowed_cpus();
     let shards = match settings.size(Opt::Shards) {
-        0 => cpus.len(),
+        0 => default_shards(cpus.len()),
         shards => shards,
     };
+    net::probe(shards).map_err(|error| error.to_string())?;
     let mut listeners = listen(&settings, shards)?;
     let port = listeners.port;
     let shared = open(config, shards, port)?;
@@ -86,7 +87,10 @@ fn start_shard(
             .preempt_timer(PREEMPT_TIMER)
             .io_memory(EXECUTOR_IO_BYTES)
             .make()
-            .map_err(|error| format!("cannot start shard {shard}: {error}"));
+            .map_err(|error| {
+                let error = net::explain_setup(error.into());
+                format!("cannot start shard {shard}: {error}")
+            });
         let served = executor.and_then(|executor| {
             executor.run(async move {
                 let _ = starts.send(());
@@ -276,6 +280,13 @@ fn shown(settings: &Settings, name: &str) -> String {
 fn allowed_cpus() -> Vec<usize> {
     let allowed = process::allowed_cpus();
     if allowed.is_empty() { vec![0] } else { allowed }
+}
+
+/// One shard a processor, unless a control group (`cpu.max`, `cpu.cfs_quota_us`) allows the time of fewer: shards that
+/// share a processor's time wait for each other.
+fn default_shards(cpus: usize) -> usize {
+    let paid_for = std::thread::available_parallelism().map_or(cpus, NonZero::get);
+    cpus.min(paid_for)
 }
 
 fn raise_descriptor_limit(wanted: u64) {

@@ -37,7 +37,7 @@ use std::os::fd::OwnedFd;
 use io_uring::cqueue;
 
 pub use listen::ListenerSocket;
-pub use probe::{NetError, probe};
+pub use probe::{NetError, explain_setup, probe};
 pub use sockets::{CloseReason, Sockets};
 pub use token::{ConnKey, ListenerId};
 
@@ -100,8 +100,7 @@ pub struct Net {
 impl Net {
     /// Call it on the shard's own thread, as the ring belongs to it. `mailbox` is the shard's: it ends its sleep.
     pub fn new<T>(config: NetConfig, mailbox: &Mailbox<T>) -> Result<Net, NetError> {
-        probe()?;
-        Net::build(config, mailbox).map_err(NetError::Setup)
+        Net::build(config, mailbox).map_err(explain_setup)
     }
 
     fn build<T>(config: NetConfig, mailbox: &Mailbox<T>) -> io::Result<Net> {

@@ -11,8 +11,14 @@ use std::io;
 
 use io_uring::{IoUring, Probe, opcode};
 
-/// What glommio asks for before it starts, per process.
+/// What the executor asks for before it starts, however few shards there are.
 const MEMLOCK_BYTES_MIN: u64 = 512 * 1024;
+
+/// What the rings of one shard lock, measured with kernel 6.18.
+const MEMLOCK_BYTES_PER_SHARD: u64 = 400 * 1024;
+
+/// The capability of those for whom the kernel does not count locked memory.
+const CAP_IPC_LOCK: u32 = 14;
 
 /// Linux 6.1 is the first with deferred task work, provided buffer rings and multishot receive together.
 const KERNEL_MIN: &str = "6.1";
@@ -29,18 +35,17 @@ pub enum NetError {
     Denied(io::Error),
     /// The kernel is too old, or has no `io_uring` at all.
     KernelTooOld(io::Error),
-    /// `RLIMIT_MEMLOCK`, in bytes, is too low.
-    MemlockTooLow(u64),
+    /// `RLIMIT_MEMLOCK` is too low for the shards.
+    MemlockTooLow { limit_bytes: u64, needed_bytes: u64 },
+    /// The limit would do, but others of the same user have locked too much of it.
+    MemlockUsedUp { limit_bytes: u64 },
     /// `io_uring` works, but not this ring.
     Setup(io::Error),
 }
 
-/// Tries everything that [`Net`](super::Net) needs.
-pub fn probe() -> Result<(), NetError> {
-    let memlock_bytes = memlock_limit_bytes();
-    if memlock_bytes < MEMLOCK_BYTES_MIN {
-        return Err(NetError::MemlockTooLow(memlock_bytes));
-    }
+/// Tries everything that so many shards need of the kernel.
+pub fn probe(shards: usize) -> Result<(), NetError> {
+    check_memlock(memlock_limit_bytes(), shards, may_lock_any_memory())?;
     let ring: IoUring = IoUring::builder()
         .setup_submit_all()
         .setup_single_issuer()
@@ -67,6 +72,23 @@ pub fn probe() -> Result<(), NetError> {
     Err(NetError::KernelTooOld(io::Error::from_raw_os_error(
         libc::EOPNOTSUPP,
     )))
+}
+
+fn check_memlock(limit_bytes: u64, shards: usize, is_free: bool) -> Result<(), NetError> {
+    let counted = if is_free { 0 } else { shards as u64 };
+    let needed_bytes = (counted * MEMLOCK_BYTES_PER_SHARD).max(MEMLOCK_BYTES_MIN);
+    if limit_bytes < needed_bytes {
+        return Err(NetError::MemlockTooLow {
+            limit_bytes,
+            needed_bytes,
+        });
+    }
+    Ok(())
+}
+
+/// Why a ring of the executor's or of ours could not be set up.
+pub fn explain_setup(error: io::Error) -> NetError {
+    explain(error, &Restrictions::read())
 }
 
 /// What the system says about who may use `io_uring`.
@@ -100,9 +122,21 @@ fn explain(error: io::Error, restrictions: &Restrictions) -> NetError {
         }
         Some(libc::EPERM | libc::EACCES) => NetError::Denied(error),
         Some(libc::EINVAL | libc::ENOSYS) => NetError::KernelTooOld(error),
-        Some(libc::ENOMEM) => NetError::MemlockTooLow(memlock_limit_bytes()),
+        Some(libc::ENOMEM) => NetError::MemlockUsedUp {
+            limit_bytes: memlock_limit_bytes(),
+        },
         _ => NetError::Setup(error),
     }
+}
+
+/// Whether the kernel lets this process lock as much memory as it likes.
+fn may_lock_any_memory() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    effective.is_some_and(|mask| mask & 1 << CAP_IPC_LOCK != 0)
 }
 
 fn memlock_limit_bytes() -> u64 {
@@ -141,14 +175,39 @@ impl fmt::Display for NetError {
                 out,
                 "this kernel lacks the io_uring features needed ({error}); Linux {KERNEL_MIN} or later is required"
             ),
-            NetError::MemlockTooLow(bytes) => write!(
+            NetError::MemlockTooLow {
+                limit_bytes,
+                needed_bytes,
+            } => write!(
                 out,
-                "RLIMIT_MEMLOCK is {bytes} bytes, at least {MEMLOCK_BYTES_MIN} are needed; raise it with: \
-                 ulimit -l {kib}, for systemd: LimitMEMLOCK={MEMLOCK_BYTES_MIN}, for Docker: --ulimit memlock={MEMLOCK_BYTES_MIN}",
-                kib = MEMLOCK_BYTES_MIN / 1024
+                "RLIMIT_MEMLOCK is {limit_bytes} bytes, at least {needed_bytes} are needed for the shards' rings; \
+                 run fewer shards, or raise it with: {}",
+                Cure(*needed_bytes)
+            ),
+            NetError::MemlockUsedUp { limit_bytes } => write!(
+                out,
+                "there is no more memory that may be locked for the rings. RLIMIT_MEMLOCK is {limit_bytes} bytes for all \
+                 processes of this user together, those in containers and those that have just ended among them; each \
+                 shard needs about {} KiB. Run fewer shards, or raise it with: {}",
+                MEMLOCK_BYTES_PER_SHARD >> 10,
+                Cure(limit_bytes.saturating_mul(2))
             ),
             NetError::Setup(error) => write!(out, "cannot set up the network ring: {error}"),
         }
+    }
+}
+
+/// How to let the server lock so many bytes.
+struct Cure(u64);
+
+impl fmt::Display for Cure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Cure(bytes) = self;
+        let kib = bytes.div_ceil(1024);
+        write!(
+            out,
+            "ulimit -l {kib}, for systemd: LimitMEMLOCK={kib}K, for Docker: --ulimit memlock={bytes}"
+        )
     }
 }
 
@@ -160,7 +219,8 @@ impl Error for NetError {
             }
             NetError::DisabledBySysctl(_)
             | NetError::DeniedBySeccomp
-            | NetError::MemlockTooLow(_) => None,
+            | NetError::MemlockTooLow { .. }
+            | NetError::MemlockUsedUp { .. } => None,
         }
     }
 }
@@ -197,6 +257,20 @@ mod tests {
 
     #[test]
     fn this_machine_is_fit() {
-        probe().unwrap();
+        probe(2).unwrap();
+    }
+
+    #[test]
+    fn more_shards_want_more_locked_memory_unless_it_is_free() {
+        let needed =
+            |limit_bytes, shards, is_free| match check_memlock(limit_bytes, shards, is_free) {
+                Err(NetError::MemlockTooLow { needed_bytes, .. }) => Some(needed_bytes),
+                _ => None,
+            };
+        assert_eq!(needed(8 << 20, 20, false), None);
+        assert_eq!(needed(8 << 20, 21, false), Some(21 * 400 * 1024));
+        assert_eq!(needed(8 << 20, 21, true), None);
+        assert_eq!(needed(400 * 1024, 1, false), Some(512 * 1024));
+        assert_eq!(needed(400 * 1024, 64, true), Some(512 * 1024));
     }
 }
