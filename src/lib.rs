@@ -20,3 +20,8 @@ pub mod resp;
 pub mod script;
 pub mod shard;
 pub mod value;
+
+/// The tests have the allocator of the binary, and with it its figures.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

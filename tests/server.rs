@@ -8,6 +8,7 @@ mod server {
     mod crash;
     mod debugger;
     mod dialect;
+    mod eviction;
     mod extensions;
     mod full_disk;
     mod functions;

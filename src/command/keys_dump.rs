@@ -4,7 +4,7 @@ use super::ctx::{Ctx, Handler};
 use super::error::Error;
 use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
 use crate::base::number::parse_i64;
-use crate::keyspace::{Expiry, Notify};
+use crate::keyspace::{Access, Expiry, Notify};
 use crate::resp::Args;
 use crate::value::rdb::{self, RdbError};
 
@@ -82,10 +82,16 @@ fn restore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             ctx.txn.notify(Notify::NEW, "new", key);
         }
         ctx.txn.notify(Notify::GENERIC, "restore", key);
-        if let Some(idle_s) = options.idle_s {
-            let accessed_s = (ctx.now_ms() / 1000).saturating_sub(idle_s).max(0);
-            ctx.txn.set_accessed_s(key, accessed_s as u32);
-        }
+        let (now_ms, counts) = (ctx.now_ms(), ctx.txn.access_rule().counts);
+        let new = Access::new(now_ms);
+        ctx.txn.set_access(
+            key,
+            match (options.idle_s, options.freq) {
+                (Some(idle_s), _) if !counts => new.with_idle_s(now_ms, idle_s),
+                (_, Some(count)) if counts => new.with_count(now_ms, count as u8),
+                _ => new,
+            },
+        );
     }
     ctx.reply.ok();
     Ok(())
@@ -96,7 +102,7 @@ struct RestoreOptions {
     replace: bool,
     is_absolute: bool,
     idle_s: Option<i64>,
-    /// Checked, and of no use where no frequency is tracked.
+    /// Of use where the policy counts accesses.
     freq: Option<i64>,
 }
 

@@ -82,10 +82,15 @@ fn freq(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that \
          when switching between policies at runtime LRU and LFU data will take some time to adjust.",
     );
-    if ctx.txn.exists(ctx.args.get(2)) {
+    let Some(access) = ctx.txn.access(ctx.args.get(2)) else {
+        ctx.reply.null();
+        return Ok(());
+    };
+    let rule = ctx.txn.access_rule();
+    if !rule.counts {
         return Err(NOT_TRACKED);
     }
-    ctx.reply.null();
+    ctx.reply.integer(access.count(ctx.now_ms(), rule).into());
     Ok(())
 }
 
@@ -115,9 +120,13 @@ fn help(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn idletime(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let now_s = ctx.now_ms() / 1000;
-    match ctx.txn.accessed_s(ctx.args.get(2)) {
-        Some(accessed_s) => ctx.reply.integer((now_s - i64::from(accessed_s)).max(0)),
+    const NOT_TRACKED: Error = Error::text(
+        "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching \
+         between policies at runtime LRU and LFU data will take some time to adjust.",
+    );
+    match ctx.txn.access(ctx.args.get(2)) {
+        Some(_) if ctx.txn.access_rule().counts => return Err(NOT_TRACKED),
+        Some(access) => ctx.reply.integer(access.idle_s(ctx.now_ms()).into()),
         None => ctx.reply.null(),
     }
     Ok(())

@@ -29,7 +29,6 @@ const CLUSTER: &str = "there is no cluster mode";
 const PROCESS: &str = "the server runs in the foreground under whatever started it";
 const THREADS: &str = "threads are set by 'shards'";
 const ALLOCATION: &str = "memory is managed in another way";
-const EVICTION: &str = "nothing is evicted";
 const MODULES: &str = "there are no modules";
 
 const FAMILIES: &[(&str, &str)] = &[
@@ -76,8 +75,10 @@ const IGNORED: &[(&str, &str)] = &[
     ),
     ("masterauth", REPLICATION),
     ("masteruser", REPLICATION),
-    ("maxmemory-clients", EVICTION),
-    ("maxmemory-eviction-tenacity", EVICTION),
+    (
+        "maxmemory-clients",
+        "clients are bounded one by one, see 'client-output-buffer-limit'",
+    ),
     ("no-appendfsync-on-rewrite", JOURNAL),
     ("pidfile", PROCESS),
     ("proc-title-template", PROCESS),

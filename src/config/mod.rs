@@ -26,6 +26,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -53,6 +54,8 @@ pub type Listener = Box<dyn Fn(&Settings) -> Result<(), String> + Send + Sync>;
 /// The values in force, where they came from, and who wants to know of changes.
 pub struct Config {
     settings: Arc<Settings>,
+    /// How often CONFIG SET was tried.
+    generation: AtomicU64,
     file: Option<PathBuf>,
     warnings: Vec<String>,
     listeners: RwLock<Vec<(Opt, Listener)>>,
@@ -64,6 +67,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             settings: Arc::new(Settings::default()),
+            generation: AtomicU64::new(0),
             file: None,
             warnings: Vec::new(),
             listeners: RwLock::new(Vec::new()),
@@ -76,6 +80,11 @@ impl Config {
     /// The values, for those who only read them.
     pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
+    }
+
+    /// A number that grows with each CONFIG SET, before that is answered: whoever keeps values of settings compares it.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// The configuration file this was read from, if any.
@@ -149,6 +158,7 @@ impl Config {
                 self.settings.store(spec.id, value);
             }
         }
+        self.generation.fetch_add(1, Ordering::Release);
         result
     }
 

@@ -63,6 +63,17 @@ const ANY_MEMORY: Kind = Kind::Memory {
     max: i64::MAX,
 };
 const SYNC: Kind = Kind::Choice(&["always", "everysec", "no"]);
+/// In the order of Redis, which its error message shows.
+pub const EVICTION_POLICIES: &[&str] = &[
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "noeviction",
+];
 const LEVELS: Kind = Kind::Choice(&[
     "debug", "verbose", "notice", "warning", "trace", "info", "warn", "error",
 ]);
@@ -132,9 +143,17 @@ options! {
     }
     "Memory" {
         Maxmemory "maxmemory": ANY_MEMORY, "0", "bytes", Runtime,
-            "memory above which commands that need more are refused; 0 for no limit";
-        MaxmemoryPolicy "maxmemory-policy": Kind::Choice(&["noeviction"]), "noeviction", "", Informational,
-            "nothing is evicted: commands that need more memory are refused";
+            "memory above which keys are evicted, or commands that need more are refused; 0 for no limit";
+        MaxmemoryPolicy "maxmemory-policy": Kind::Choice(EVICTION_POLICIES), "noeviction", "", Runtime,
+            "which keys are evicted for want of memory: of all, or of those with a time to live";
+        MaxmemorySamples "maxmemory-samples": Kind::Integer { min: 1, max: i32::MAX as i64 }, "5", "keys", Runtime,
+            "keys that are looked at to evict one, 1024 at most; more of them choose better, and slower";
+        MaxmemoryEvictionTenacity "maxmemory-eviction-tenacity": Kind::Integer { min: 0, max: 100 }, "10", "", Runtime,
+            "how long a command may be kept waiting by eviction: half a millisecond for 10, without end for 100";
+        LfuLogFactor "lfu-log-factor": COUNT_31, "10", "", Runtime,
+            "how slowly the count of a key's uses grows, for the policies named lfu";
+        LfuDecayTime "lfu-decay-time": COUNT_31, "1", "min", Runtime,
+            "time without use after which the count of a key's uses goes down by one; 0 for never";
         HashMaxListpackEntries "hash-max-listpack-entries" | "hash-max-ziplist-entries":
             ANY_COUNT, "512", "fields", Runtime,
             "fields up to which a hash is kept in its compact form";
@@ -208,12 +227,6 @@ options! {
             "large values are always freed in the background";
         LazyfreeLazyUserFlush "lazyfree-lazy-user-flush": Kind::Flag, "no", "", Informational,
             "large values are always freed in the background";
-        LfuLogFactor "lfu-log-factor": COUNT_31, "10", "", Informational,
-            "nothing is evicted";
-        LfuDecayTime "lfu-decay-time": COUNT_31, "1", "min", Informational,
-            "nothing is evicted";
-        MaxmemorySamples "maxmemory-samples": Kind::Integer { min: 1, max: 64 }, "5", "", Informational,
-            "nothing is evicted";
         ListCompressDepth "list-compress-depth": COUNT_31, "0", "nodes", Informational,
             "lists are not compressed";
         Activerehashing "activerehashing": Kind::Flag, "yes", "", Informational,

@@ -26,13 +26,9 @@ pub(super) const OUT_OF_MEMORY: Error =
 #[cold]
 fn only_subscriptions(entry: &Entry) -> Error {
     let line = format!(
-        "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
         entry.spec.name
     );
-    let line = match entry.run {
-        Run::Exec => format!("EXECABORT Transaction discarded because of: {line}"),
-        _ => format!("ERR {line}"),
-    };
     Error::Other(line.into())
 }
 
@@ -89,15 +85,15 @@ impl Worker {
             self.refuse(client, out, &Error::text("NOAUTH Authentication required."));
             return Flow::Done;
         }
-        if self.over_memory && entry.spec.flags.contains(Flags::DENYOOM) {
-            self.refuse(client, out, &OUT_OF_MEMORY);
+        if let Err(error) = self.check_memory(entry, client, &args) {
+            self.reject(entry, client, out, &error);
             return Flow::Done;
         }
         if client.subscriptions.is_some()
             && client.protocol == Protocol::Resp2
             && !pubsub::may_run_subscribed(entry)
         {
-            self.refuse(client, out, &only_subscriptions(entry));
+            self.reject(entry, client, out, &only_subscriptions(entry));
             return Flow::Done;
         }
         client.info.note_command(entry.number, self.now_ms);
@@ -274,6 +270,21 @@ impl Worker {
                 Flow::Done
             }
         }
+    }
+
+    /// Refuses a command for what goes on elsewhere. A refused EXEC takes with it what was queued.
+    fn reject(&mut self, entry: &Entry, client: &mut Client, out: &mut Vec<u8>, error: &Error) {
+        let shard = self.shared.observer.shard(self.shard as usize);
+        shard.command(entry.number as usize).rejected();
+        if !matches!(entry.run, Run::Exec) {
+            self.refuse(client, out, error);
+            return;
+        }
+        multi::discard_all(self, client);
+        let line = error.line();
+        let line = line.strip_prefix("ERR ").unwrap_or(&line);
+        let line = format!("EXECABORT Transaction discarded because of: {line}");
+        self.refuse(client, out, &Error::Other(line.into()));
     }
 
     /// Answers a request that was not even tried; inside MULTI that spoils the transaction.

@@ -36,6 +36,8 @@ pub struct ExecRun {
     started_us: u64,
     /// A command has asked to close the connection.
     closes: bool,
+    /// When it began, memory was short.
+    oom: bool,
     /// What is answered so far and what is changed so far, while the EXEC is parked.
     reply: Vec<u8>,
     buffers: TxnBuffers,
@@ -67,6 +69,7 @@ impl Worker {
             now_us: self.now_us,
             started_us: clock::monotonic_us(),
             closes: false,
+            oom: self.is_out_of_memory(),
             reply: Vec::new(),
             buffers: TxnBuffers::default(),
         };
@@ -142,6 +145,7 @@ impl Worker {
         out: &mut Vec<u8>,
     ) -> Flow {
         self.in_exec = true;
+        self.exec_oom = exec.oom;
         let now_us = self.set_clock(exec.now_us);
         let began = self.clock;
         let stand = self.exec_commands(&mut exec, mark, client, out);

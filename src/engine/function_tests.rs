@@ -573,7 +573,7 @@ fn end(server: &mut Server, client: &mut Client) -> String {
 fn memory_is_asked_for_as_flags_say() {
     let mut ours = Ours::start(&[]);
     ours.load("#!lua name=a\nlocal function f() return 1 end\nredis.register_function('plain', f)\nredis.register_function{function_name='oom', callback=f, flags={'allow-oom'}}\nredis.register_function{function_name='reads', callback=f, flags={'no-writes'}}");
-    ours.server.workers[0].over_memory = true;
+    assert_eq!(ours.text(&["CONFIG", "SET", "maxmemory", "1"]), "+OK\\r\\n");
     for refused in [
         &["FCALL", "plain", "0"],
         &["FCALL_RO", "plain", "0"],

@@ -29,6 +29,9 @@ mod debugging;
 #[cfg(test)]
 mod debugging_tests;
 mod dispatch;
+mod evict;
+#[cfg(test)]
+mod evict_tests;
 mod exec;
 #[cfg(test)]
 mod exec_tests;
@@ -37,6 +40,7 @@ mod fault_tests;
 #[cfg(test)]
 mod function_tests;
 mod functions;
+mod memory;
 mod message;
 mod multi;
 mod open;
@@ -50,6 +54,7 @@ mod running;
 mod savepoint_tests;
 mod savepoints;
 mod script_end;
+mod script_flags;
 mod script_host;
 mod script_in_exec;
 mod script_run;

@@ -104,6 +104,8 @@ pub struct MultiState {
     pub commands: Vec<Queued>,
     /// A command could not be queued: EXEC will refuse.
     pub aborted: bool,
+    /// EXEC will refuse where memory is short.
+    pub denies_oom: bool,
 }
 
 /// Whether a command is run at once also inside MULTI.
@@ -123,6 +125,7 @@ impl Worker {
         args: Args<'_>,
         out: &mut Vec<u8>,
     ) {
+        let denies_oom = self.denies_oom(entry, &args);
         let Some(multi) = client.multi.as_mut() else {
             return;
         };
@@ -140,6 +143,7 @@ impl Worker {
             return;
         }
         if !multi.aborted {
+            multi.denies_oom |= denies_oom;
             multi.commands.push(Queued {
                 entry,
                 args: OwnedArgs::from(args),

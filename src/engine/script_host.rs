@@ -40,6 +40,7 @@ impl Host for ScriptHost<'_> {
             self.refuse(Some(entry), &error, reply);
             return Called::Done;
         }
+        self.frame.has_written |= entry.spec.flags.contains(Flags::WRITE);
         let began = self.frame.profile.begin();
         match entry.run {
             Run::Data(handler) => {
@@ -180,8 +181,9 @@ impl ScriptHost<'_> {
                 "ERR Write commands are not allowed from read-only scripts.",
             ));
         }
-        let may_grow = self.frame.callee.has(ScriptFlags::ALLOW_OOM);
-        if self.worker.over_memory && entry.spec.flags.contains(Flags::DENYOOM) && !may_grow {
+        // What has begun to write goes on: it could not be stopped without losing what it did.
+        let may_grow = self.frame.has_written || self.frame.callee.has(ScriptFlags::ALLOW_OOM);
+        if self.frame.oom && entry.spec.flags.contains(Flags::DENYOOM) && !may_grow {
             return Some(OUT_OF_MEMORY);
         }
         None

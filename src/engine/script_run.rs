@@ -12,12 +12,12 @@
 use super::admission::{Grants, Wait};
 use super::client::Client;
 use super::debugging::Session;
-use super::dispatch::OUT_OF_MEMORY;
 use super::profile::{Profile, since_ns};
 use super::registry::Entry;
 use super::running::RunningScript;
 use super::savepoints::Savepoints;
 use super::script_end::{Busy, abort_error, script_error};
+use super::script_flags::check_flags;
 use super::script_host::ScriptHost;
 use super::shared::Shared;
 use super::tracking::{self, Tracker};
@@ -57,13 +57,13 @@ const VERSION: RedisVersion = RedisVersion {
 /// How a script or a function was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invocation {
-    by: By,
+    pub(super) by: By,
     read_only: bool,
 }
 
 /// What the first argument is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum By {
+pub(super) enum By {
     Body,
     Sha,
     Function,
@@ -203,6 +203,10 @@ pub struct Frame {
     pub wants_all: bool,
     /// Locks for the next run besides those of KEYS.
     pub extra: Footprint,
+    /// When it began, memory was short.
+    pub oom: bool,
+    /// It has called a command that writes.
+    pub has_written: bool,
     pub grants: Grants,
     pub wait: Option<Wait>,
     pub log: Vec<(LogLevel, Vec<u8>)>,
@@ -455,13 +459,20 @@ impl Worker {
             let parts = parts(args)?;
             (parts, self.find_script(invocation.by, args.get(1), now_us)?)
         };
-        self.check_flags(invocation, &callee)?;
+        let oom = if self.in_exec {
+            self.exec_oom
+        } else {
+            self.is_out_of_memory()
+        };
+        check_flags(invocation, &callee, oom)?;
         let declares_keys = !parts.keys.is_empty();
         let seed = self.rng.u64(..);
         let stats = self.run_stats(&callee);
         stats.used_at_us.set(now_us as u64);
         let profile = Profile::new(stats, seed);
         let frame = Frame {
+            oom,
+            has_written: false,
             read_only: invocation.read_only || callee.has(ScriptFlags::NO_WRITES),
             callee,
             token,
@@ -494,24 +505,8 @@ impl Worker {
         Ok((parts, frame))
     }
 
-    /// Whether what a callee says of itself lets it run now.
-    fn check_flags(&self, invocation: Invocation, callee: &Callee) -> Result<(), Error> {
-        let Some(flags) = callee.flags() else {
-            return Ok(());
-        };
-        if self.over_memory && !flags.intersects(ScriptFlags::ALLOW_OOM | ScriptFlags::NO_WRITES) {
-            return Err(OUT_OF_MEMORY);
-        }
-        if invocation.read_only && !flags.contains(ScriptFlags::NO_WRITES) {
-            return Err(Error::text(
-                "ERR Can not execute a script with write flag using *_ro command.",
-            ));
-        }
-        Ok(())
-    }
-
     /// The script of EVAL or EVALSHA.
-    fn find_script(&self, by: By, named: &[u8], now_us: i64) -> Result<Callee, Error> {
+    pub(super) fn find_script(&self, by: By, named: &[u8], now_us: i64) -> Result<Callee, Error> {
         let scripts = &self.shared.scripts;
         let script = if by == By::Sha {
             let found = Sha::from_hex(named).and_then(|sha| scripts.get(&sha));
@@ -789,6 +784,7 @@ impl Frame {
         self.reruns += 1;
         self.wants_all |= self.reruns > RERUNS_MAX;
         self.db = self.first_db;
+        self.has_written = false;
         self.rng = fastrand::Rng::with_seed(self.seed);
         self.log.clear();
         self.savepoints = Savepoints::default();

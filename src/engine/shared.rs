@@ -3,6 +3,7 @@
 use super::backups::Backups;
 use super::blocked::Waiters;
 use super::client::Clients;
+use super::memory::MemoryUse;
 use super::message::Message;
 use super::pubsub::Channels;
 use super::registry::Registry;
@@ -93,6 +94,7 @@ pub struct Shared {
     pub config: Config,
     pub registry: Registry,
     pub observer: Observer,
+    pub memory: MemoryUse,
     pub scripts: ScriptCache,
     pub libraries: Libraries,
     pub watchdog: Watchdog,

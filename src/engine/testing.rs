@@ -211,7 +211,9 @@ impl Party {
                     self.close(who.expect("a client of this party"));
                 }
                 Message::Wake(token) => self.resume(shard, token),
-                Message::Configured => self.server.workers[shard].read_settings(),
+                Message::Configured => {
+                    self.server.workers[shard].follow_settings();
+                }
                 _ => {}
             }
         }
@@ -304,6 +306,7 @@ fn shared(shards: u32, config: Config, store: Options, dir: &Path) -> Shared {
         config,
         registry,
         observer: Observer::new(shards as usize, commands),
+        memory: super::memory::MemoryUse::new(shards as usize),
         scripts: ScriptCache::default(),
         libraries: Libraries::default(),
         watchdog: Watchdog::start(SLICE).expect("a thread"),

@@ -129,7 +129,7 @@ impl Worker {
 
     /// Whether there is something to do in another pass at once.
     pub fn has_runnable(&self) -> bool {
-        !self.runnable.is_empty() || self.busy_check
+        !self.runnable.is_empty() || self.busy_check || self.eviction.is_pending
     }
 
     /// Whether a script is in the middle of its run.

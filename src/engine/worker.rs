@@ -3,6 +3,8 @@
 use super::admission::Gatekeeper;
 use super::client::Client;
 use super::commit;
+use super::evict::Eviction;
+use super::memory::MemoryWatch;
 use super::open::value_limits;
 use super::outbox::Outbox;
 use super::pubsub::{self, Subscribers};
@@ -13,9 +15,8 @@ use super::work::{Kind, Token, Work, Works};
 use crate::base::clock;
 use crate::config::Opt;
 use crate::keyspace::{Notify, Txn, TxnBuffers};
-use crate::observe::ShardStats;
-use crate::observe::allocator;
 use crate::observe::latency::event;
+use crate::observe::{ShardStats, allocator};
 use crate::script::{AbortReason, Callee};
 use aidb::{Durability, Sequence};
 use std::time::{Duration, Instant};
@@ -48,8 +49,8 @@ pub struct Worker {
     /// The same moment in microseconds.
     pub(super) now_us: i64,
     pub string_len_max: usize,
-    /// More memory is in use than `maxmemory` allows; looked at some times a second.
-    pub(super) over_memory: bool,
+    pub(super) memory: MemoryWatch,
+    pub(super) eviction: Eviction,
     /// `slowlog-log-slower-than`, read some times a second.
     pub(super) slower_than_us: i64,
     pub(super) latency: LatencySettings,
@@ -71,6 +72,8 @@ pub struct Worker {
     pub(super) failed: bool,
     /// An EXEC is running: nothing in it may wait.
     pub(super) in_exec: bool,
+    /// When that EXEC began, memory was short.
+    pub(super) exec_oom: bool,
     /// A command of this pass answers only once everything is on disk, whatever the durability.
     pub(super) sync_asked: bool,
     /// When the last command ended, or the pass began: the start of the next command.
@@ -79,12 +82,14 @@ pub struct Worker {
     pub(super) busy_check: bool,
     /// Where the active expiry goes on.
     expire_cursor: usize,
+    /// The generation of the settings that were read last.
+    settings_seen: u64,
 }
 
 /// Stripes of which a shard looks for expired keys before it looks at the clock again.
 const EXPIRE_STRIPES_PER_LOOK: usize = 16;
 /// The writer of what no client asked for; the ids of clients begin with one.
-const NOBODY: u64 = 0;
+pub(super) const NOBODY: u64 = 0;
 /// Keys that are taken out of a table of tracked keys at a time, once its limit has been lowered.
 const TRACKED_KEYS_PER_TICK: usize = 1000;
 /// Expired keys that are removed from one stripe at a time.
@@ -99,7 +104,8 @@ impl Worker {
             now_ms: 0,
             now_us: 0,
             string_len_max: 0,
-            over_memory: false,
+            memory: MemoryWatch::default(),
+            eviction: Eviction::default(),
             slower_than_us: -1,
             latency: LatencySettings::default(),
             buffers: TxnBuffers::default(),
@@ -113,22 +119,30 @@ impl Worker {
             ended: None,
             failed: false,
             in_exec: false,
+            exec_oom: false,
             sync_asked: false,
             clock: Instant::now(),
             busy_check: false,
             expire_cursor: 0,
+            settings_seen: 0,
         };
         shared
             .keyspace
             .look_at_locks(|visit| shared.locks.visit_exclusive(visit));
+        shared
+            .keyspace
+            .freed_aside()
+            .measure_with(allocator::thread_balance);
         worker.set_clock(clock::unix_us());
         worker.read_settings();
+        worker.measure_memory();
         worker
     }
 
     /// Called once at the beginning of each pass.
     pub fn begin_pass(&mut self) {
         self.set_clock(clock::unix_us());
+        self.evict_in_passing();
         self.clock = Instant::now();
     }
 
@@ -144,6 +158,7 @@ impl Worker {
         let journal = &self.shared.journal;
         self.shared.gate.leave(self.shard);
         self.note_counts();
+        self.publish_memory();
         let appended = journal.appended();
         let sync_asked = std::mem::take(&mut self.sync_asked);
         match journal.durability() {
@@ -195,6 +210,7 @@ impl Worker {
         stats.keyspace_misses.add(counts.misses);
         stats.expired_keys.add(counts.expired);
         stats.expired_fields.add(counts.expired_fields);
+        stats.evicted_keys.add(counts.evicted);
     }
 
     /// The connection whose work has this token.
@@ -287,14 +303,14 @@ impl Worker {
     /// Background work of the shard, some times a second.
     pub fn tick(&mut self) {
         self.set_clock(clock::unix_us());
-        self.read_settings();
+        self.follow_settings();
         self.expire_cycle();
         self.note_counts();
         let vms = self.scripts.pool.memory() as u64;
         self.stats().script_vm_bytes.set(vms);
         self.shared.gate.leave(self.shard);
         if self.shard == 0 {
-            allocator::sample();
+            self.measure_memory();
             self.shrink_tracking();
         }
     }
@@ -355,12 +371,19 @@ impl Worker {
         self.shared.clients.leave(client.id());
     }
 
-    /// Takes over what has been set. Called some times a second, and when CONFIG SET has changed something.
-    pub fn read_settings(&mut self) {
+    /// Takes over what CONFIG SET has changed, if it has. Called before requests that have just arrived, so that whoever
+    /// has read the answer to a CONFIG SET finds it done on every shard.
+    pub fn follow_settings(&mut self) {
+        if self.shared.config.generation() != self.settings_seen {
+            self.read_settings();
+        }
+    }
+
+    fn read_settings(&mut self) {
+        self.settings_seen = self.shared.config.generation();
         let settings = self.shared.config.settings();
         self.string_len_max = settings.size(Opt::ProtoMaxBulkLen);
-        let memory_max = settings.size(Opt::Maxmemory);
-        self.over_memory = memory_max > 0 && allocator::stats().allocated as usize > memory_max;
+        self.buffers.access = self.eviction.read_settings(settings);
         self.buffers.limits = value_limits(settings);
         let events = settings.number(Opt::NotifyKeyspaceEvents) as u16;
         let events = Notify::from_bits_truncate(events);
@@ -370,6 +393,7 @@ impl Worker {
             threshold_ms: settings.number(Opt::LatencyMonitorThreshold),
             tracking: settings.flag(Opt::LatencyTracking),
         };
+        self.read_memory_limit();
     }
 
     /// Has the table of tracked keys follow its limit, also where nobody reads.

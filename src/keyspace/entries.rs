@@ -3,7 +3,11 @@
 //! An entry stands in a *slot*; slots are numbered from 0 without gaps, and a removal moves the last entry into the hole. So
 //! the index needs four bytes a bucket, and a table that has just grown wastes a few hundred bytes instead of half of its
 //! entries' size. A block, once full, never moves.
+//!
+//! Entries that have an expiry take the first slots. So expiry and eviction find them without looking at the others, at the
+//! price of a swap where an entry gets or loses its expiry in a table that has both kinds.
 
+use super::access::Access;
 use super::index::Index;
 use super::table::Key;
 use crate::base::prefetch::prefetch;
@@ -17,10 +21,10 @@ const BLOCK: usize = 28;
 pub struct Entry {
     pub key: Key,
     pub value: Value,
-    /// Unix time in milliseconds at which the key is gone; 0: never.
+    /// Unix time in milliseconds at which the key is gone; 0: never. Once the entry is in, [`Entries::set_expire`] alone
+    /// changes it.
     pub expire_ms: i64,
-    /// Unix time in seconds of the last access.
-    pub accessed_s: u32,
+    pub access: Access,
     /// The part of the fingerprint by which its table finds it.
     pub hash: TableHash,
 }
@@ -65,6 +69,8 @@ impl Entry {
 pub struct Entries {
     index: Index,
     blocks: Vec<Vec<Entry>>,
+    /// The entries with an expiry: those in the slots below this.
+    volatile: u32,
 }
 
 impl Entries {
@@ -78,7 +84,13 @@ impl Entries {
         self.index.len() == 0
     }
 
-    /// The slot of a key that is there. It holds until the next removal.
+    /// How many have an expiry. They are in the slots below this number.
+    #[inline]
+    pub fn volatile(&self) -> usize {
+        self.volatile as usize
+    }
+
+    /// The slot of a key that is there. It holds until the next removal or change of an expiry.
     #[inline]
     pub fn slot_of(&self, hash: TableHash, key: &[u8]) -> Option<usize> {
         let found = self
@@ -111,6 +123,7 @@ impl Entries {
         );
         let slot = self.len();
         let hash = entry.hash;
+        let is_volatile = entry.expire_ms != 0;
         match self.blocks.last_mut() {
             Some(block) if block.len() < BLOCK => {
                 if block.len() == block.capacity() {
@@ -128,7 +141,30 @@ impl Entries {
         let blocks = &self.blocks;
         self.index
             .insert(hash.0, slot as u32, |slot| at(blocks, slot).hash.0);
-        slot
+        if is_volatile {
+            self.make_volatile(slot)
+        } else {
+            slot
+        }
+    }
+
+    /// Changes the expiry of the entry in a slot; returns the one it had, and the slot that the entry is in now.
+    pub fn set_expire(&mut self, slot: usize, expire_ms: i64) -> (i64, usize) {
+        let Some(entry) = self.get_mut(slot) else {
+            unreachable!("the caller found the slot under the same mutex");
+        };
+        let old = std::mem::replace(&mut entry.expire_ms, expire_ms);
+        let slot = match (old != 0, expire_ms != 0) {
+            (false, true) => self.make_volatile(slot),
+            (true, false) => {
+                self.volatile -= 1;
+                let first = self.volatile();
+                self.swap(slot, first);
+                first
+            }
+            _ => slot,
+        };
+        (old, slot)
     }
 
     pub fn remove(&mut self, hash: TableHash, key: &[u8]) -> Option<Entry> {
@@ -204,9 +240,20 @@ impl Entries {
         at(&self.blocks, slot)
     }
 
-    /// Takes the entry of a slot that the index does not know any more; the last entry moves there.
-    fn take(&mut self, slot: u32) -> Entry {
+    /// Takes the entry of a slot that the index does not know any more. The last entry moves there, by way of the last slot
+    /// of those with an expiry if it had one.
+    fn take(&mut self, mut slot: u32) -> Entry {
         let last = self.index.len() as u32;
+        if slot < self.volatile {
+            self.volatile -= 1;
+            let border = self.volatile;
+            if slot != border {
+                let hash = self.at(border).hash;
+                self.index.renumber(hash.0, border, slot);
+                self.swap_places(slot as usize, border as usize);
+                slot = border;
+            }
+        }
         let Some(moved) = self.blocks.last_mut().and_then(Vec::pop) else {
             unreachable!("the slot was in use");
         };
@@ -223,6 +270,42 @@ impl Entries {
         let blocks = &self.blocks;
         self.index.shrink(|slot| at(blocks, slot).hash.0);
         taken
+    }
+
+    /// Puts an entry that has just got an expiry among those that have one; returns its slot.
+    fn make_volatile(&mut self, slot: usize) -> usize {
+        let border = self.volatile();
+        self.volatile += 1;
+        self.swap(slot, border);
+        border
+    }
+
+    /// Lets two entries change places.
+    fn swap(&mut self, a: usize, b: usize) {
+        if a == b {
+            return;
+        }
+        let (hash_a, hash_b) = (self.at(a as u32).hash, self.at(b as u32).hash);
+        // Both may have one hash, so at no time have they one slot.
+        let spare = self.len() as u32;
+        self.index.renumber(hash_a.0, a as u32, spare);
+        self.index.renumber(hash_b.0, b as u32, a as u32);
+        self.index.renumber(hash_a.0, spare, b as u32);
+        self.swap_places(a, b);
+    }
+
+    fn swap_places(&mut self, a: usize, b: usize) {
+        let (low, high) = (a.min(b), a.max(b));
+        let (low_block, high_block) = (low / BLOCK, high / BLOCK);
+        if low_block == high_block {
+            self.blocks[low_block].swap(low % BLOCK, high % BLOCK);
+            return;
+        }
+        let (before, after) = self.blocks.split_at_mut(high_block);
+        std::mem::swap(
+            &mut before[low_block][low % BLOCK],
+            &mut after[0][high % BLOCK],
+        );
     }
 
     fn unlink(&mut self, slot: u32) {
@@ -248,10 +331,17 @@ mod tests {
         Entry {
             key: Key::from_slice(&name.to_le_bytes()),
             value: Value::Str(Str::Int(number)),
-            expire_ms: 0,
-            accessed_s: 0,
+            expire_ms: number % 3,
+            access: Access::new(0),
             hash: hash(name, hashes),
         }
+    }
+
+    fn volatile_come_first(entries: &Entries) -> bool {
+        let mut all = entries.iter();
+        let first = all.by_ref().take(entries.volatile());
+        first.filter(|e| e.expire_ms != 0).count() == entries.volatile()
+            && all.all(|e| e.expire_ms == 0)
     }
 
     /// Few hashes make many keys meet in one.
@@ -262,7 +352,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_holds_what_a_map_holds(
-            steps in prop::collection::vec((0..300_u16, 0..4_u8), 0..900),
+            steps in prop::collection::vec((0..300_u16, 0..6_u8), 0..900),
             hashes in 1..400_u32,
         ) {
             let (mut entries, mut model) = (Entries::default(), HashMap::new());
@@ -273,6 +363,13 @@ mod tests {
                 if what == 0 || (what == 1 && model.contains_key(&name)) {
                     let removed = entries.remove(hash, &key).map(|entry| entry.value);
                     prop_assert_eq!(removed, model.remove(&name));
+                } else if let (Some(slot), 4..) = (entries.slot_of(hash, &key), what) {
+                    let expire_ms = i64::from(what) - 4;
+                    let old = entries.get(slot).expect("a slot in use").expire_ms;
+                    let (had, slot) = entries.set_expire(slot, expire_ms);
+                    prop_assert_eq!(had, old);
+                    prop_assert_eq!(entries.slot_of(hash, &key), Some(slot));
+                    prop_assert_eq!(entries.get(slot).map(|e| e.expire_ms), Some(expire_ms));
                 } else if let Some(slot) = entries.slot_of(hash, &key) {
                     let value = Value::Str(Str::Int(number));
                     entries.get_mut(slot).expect("a slot in use").value = value.clone();
@@ -283,10 +380,12 @@ mod tests {
                     model.insert(name, Value::Str(Str::Int(number)));
                 }
                 prop_assert_eq!(entries.len(), model.len());
+                prop_assert!(volatile_come_first(&entries));
             }
             let odd = |value: &Value| matches!(value, Value::Str(Str::Int(n)) if n % 2 == 1);
             entries.retain(|entry| odd(&entry.value));
             model.retain(|_, value| odd(value));
+            prop_assert!(volatile_come_first(&entries));
             let mut left: Vec<_> = entries.iter().map(|e| e.key.to_vec()).collect();
             let mut wanted: Vec<_> = model.keys().map(|name| name.to_le_bytes().to_vec()).collect();
             left.sort();

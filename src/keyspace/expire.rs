@@ -33,7 +33,12 @@ impl Txn<'_> {
                 }
                 let table = stripe.table_mut(db as u8, keyspace.databases());
                 let mut has_times = false;
-                for entry in table.entries.iter() {
+                let looked_at = if table.has_times {
+                    table.entries.len()
+                } else {
+                    table.entries.volatile()
+                };
+                for entry in table.entries.iter().take(looked_at) {
                     if due.len() == limit && !table.has_times {
                         break;
                     }

@@ -1,5 +1,6 @@
 //! Recovery: the store's records, in order, become entries.
 
+use super::access::Access;
 use super::record::{self, CHUNK_LEN, Header, Prefix, RecordKey};
 use super::stored;
 use super::table::{Entry, Key, Keyspace, Table, TableHash};
@@ -75,22 +76,16 @@ impl<'a> Loader<'a> {
                 }
                 let table = stripe.table_mut(db as u8, self.keyspace.databases());
                 for entry in table.entries.iter_mut() {
+                    entry.access = Access::new(now_ms);
                     if let Some(collection) = stored::stored_mut(&mut entry.value) {
                         collection.load_finish(&self.limits);
                     }
                 }
                 // Of a hash, what has ended is left to who looks at it first.
                 table.has_times = table.entries.iter().any(|entry| entry.value.has_times());
-                if table.volatile == 0 {
-                    continue;
+                if table.entries.volatile() > 0 {
+                    table.entries.retain(|entry| !entry.expired(now_ms));
                 }
-                let mut gone = 0;
-                table.entries.retain(|entry| {
-                    let expired = entry.expired(now_ms);
-                    gone += u32::from(expired);
-                    !expired
-                });
-                table.volatile -= gone;
             }
         }
         self.keyspace.count_all();
@@ -336,6 +331,6 @@ fn insert(table: &mut Table, hash: u64, key: &[u8], value: Value, expire_ms: i64
         key: Key::from_slice(key),
         value,
         expire_ms,
-        accessed_s: 0,
+        access: Access::new(0),
     });
 }

@@ -14,10 +14,12 @@
 //!
 //! Depends on `value`, `aidb`, `base`.
 
+mod access;
 mod awaited;
 mod edit;
 mod effects;
 mod entries;
+mod evict;
 mod expire;
 mod index;
 mod load;
@@ -31,10 +33,12 @@ mod txn;
 mod undo;
 mod watch;
 
+pub use access::{Access, AccessRule};
 pub use awaited::Readied;
 pub use edit::{Absent, Collection, Edit, WrongType};
 pub use effects::{Effect, Effects, Notify};
 pub use entries::Entry;
+pub use evict::{EvictionPool, Policy, Sampling};
 pub use load::{LoadError, Loader};
 pub use scan::ScanFilter;
 pub use sizes::Resized;

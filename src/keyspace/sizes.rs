@@ -109,7 +109,10 @@ impl Keyspace {
         let (mut seen, mut sum_ms) = (0, 0_i128);
         for index in 0..Self::stripes() {
             let stripe = self.lock_stripe(index);
-            let Some(table) = stripe.table(db).filter(|table| table.volatile > 0) else {
+            let Some(table) = stripe
+                .table(db)
+                .filter(|table| table.entries.volatile() > 0)
+            else {
                 continue;
             };
             let looked = table.entries.iter().take(TTL_LOOKS_PER_STRIPE);

@@ -4,8 +4,8 @@ use crate::base::small_bytes::SmallBytes;
 use ahash::RandomState;
 use crossbeam::utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::awaited::AwaitedKeys;
 use super::entries::Entries;
@@ -29,8 +29,6 @@ pub(super) const STRIPE_SHIFT: u32 = 40;
 #[derive(Debug, Default)]
 pub struct Table {
     pub entries: Entries,
-    /// Entries that have an expiry.
-    pub volatile: u32,
     /// Parts of some value (fields of a hash) may have an expiry of their own: set with the first, and taken back when a
     /// look over all entries finds none.
     pub has_times: bool,
@@ -39,7 +37,7 @@ pub struct Table {
 impl Table {
     /// Whether something in it may end by itself.
     pub fn is_volatile(&self) -> bool {
-        self.volatile > 0 || self.has_times
+        self.entries.volatile() > 0 || self.has_times
     }
 
     #[inline]
@@ -49,25 +47,12 @@ impl Table {
 
     /// Adds an entry whose key is not there; returns its slot.
     pub fn insert(&mut self, entry: Entry) -> usize {
-        self.volatile += u32::from(entry.expire_ms != 0);
         self.has_times |= entry.value.has_times();
         self.entries.insert(entry)
     }
 
     pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
-        let entry = self.entries.remove(TableHash::of(hash), key)?;
-        self.volatile -= u32::from(entry.expire_ms != 0);
-        Some(entry)
-    }
-
-    /// Changes an entry's expiry and returns the one it had; the caller knows that the key is there.
-    pub fn set_expire(&mut self, hash: u64, key: &[u8], expire_ms: i64) -> i64 {
-        let Some(entry) = self.find_mut(hash, key) else {
-            unreachable!("the caller found the key under the same mutex");
-        };
-        let old = std::mem::replace(&mut entry.expire_ms, expire_ms);
-        self.volatile = self.volatile - u32::from(old != 0) + u32::from(expire_ms != 0);
-        old
+        self.entries.remove(TableHash::of(hash), key)
     }
 }
 
@@ -104,11 +89,14 @@ impl Stripe {
         }
     }
 
-    pub fn is_volatile(&self) -> bool {
+    /// The tables of the databases that were ever used, with their numbers.
+    pub fn tables(&self) -> impl Iterator<Item = (u8, &Table)> {
         let others = self.others.iter().flatten();
-        std::iter::once(&self.first)
-            .chain(others)
-            .any(Table::is_volatile)
+        (0..).zip(std::iter::once(&self.first).chain(others))
+    }
+
+    pub fn is_volatile(&self) -> bool {
+        self.tables().any(|(_, table)| table.is_volatile())
     }
 }
 
@@ -133,6 +121,58 @@ pub struct Keyspace {
     pub awaited: AwaitedKeys,
     /// Tells which fingerprints are locked exclusively: the layer above knows.
     locked: OnceLock<LockView>,
+    freed_aside: Arc<FreedAside>,
+}
+
+/// The threads that free large values.
+#[derive(Debug, Default)]
+pub struct FreedAside {
+    running: AtomicUsize,
+    /// What they have changed of the memory in use, as the meter tells.
+    balance: AtomicI64,
+    /// Tells a thread how much it has allocated, less what it has freed: the layer above knows.
+    meter: OnceLock<fn() -> i64>,
+}
+
+impl FreedAside {
+    /// Whether one is at work.
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::Relaxed) > 0
+    }
+
+    /// Has the threads tell what they free. Only the first call counts.
+    pub fn measure_with(&self, meter: fn() -> i64) {
+        let _ = self.meter.set(meter);
+    }
+
+    /// What those that have been at work have changed of the memory in use: a negative number.
+    pub fn balance(&self) -> i64 {
+        self.balance.load(Ordering::Relaxed)
+    }
+
+    /// Drops a value on a thread of its own.
+    pub fn free(self: &Arc<Self>, garbage: impl Send + 'static) {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        let garbage = Garbage(Some(garbage), self.clone());
+        // Where no thread can be had, the closure is dropped here, and the value with it. That counts twice, until all is
+        // measured anew.
+        let _ = std::thread::Builder::new()
+            .name("free".into())
+            .spawn(move || drop(garbage));
+    }
+}
+
+struct Garbage<T>(Option<T>, Arc<FreedAside>);
+
+impl<T> Drop for Garbage<T> {
+    fn drop(&mut self) {
+        let meter = self.1.meter.get();
+        let before = meter.map_or(0, |meter| meter());
+        drop(self.0.take());
+        let change = meter.map_or(0, |meter| meter()) - before;
+        self.1.balance.fetch_add(change, Ordering::Relaxed);
+        self.1.running.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Tells of every fingerprint that is locked exclusively.
@@ -169,6 +209,7 @@ impl Keyspace {
             tracked: AtomicBool::new(false),
             awaited: AwaitedKeys::default(),
             locked: OnceLock::new(),
+            freed_aside: Arc::default(),
         }
     }
 
@@ -193,6 +234,11 @@ impl Keyspace {
     #[inline]
     pub fn is_tracked(&self) -> bool {
         self.tracked.load(Ordering::Relaxed)
+    }
+
+    /// Large values that are on their way back to the allocator.
+    pub fn freed_aside(&self) -> &Arc<FreedAside> {
+        &self.freed_aside
     }
 
     /// Has commits tell which keys they changed, or not.
@@ -307,7 +353,7 @@ impl Keyspace {
         for index in 0..STRIPES {
             if let Some(table) = self.lock_stripe(index).table(db) {
                 size.keys += table.entries.len();
-                size.volatile += table.volatile as usize;
+                size.volatile += table.entries.volatile();
             }
         }
         size

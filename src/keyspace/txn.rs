@@ -1,5 +1,6 @@
 //! [`Txn`]: the one funnel for every change.
 
+use super::access::{Access, AccessRule};
 use super::awaited::Readied;
 use super::edit::Change;
 use super::effects::{Effects, EffectsMark, Notify};
@@ -27,7 +28,10 @@ pub struct TxnBuffers {
     pub(super) effects: Effects,
     /// The sizes at which values change their form.
     pub limits: Limits,
-    /// Reading is not noted as an access.
+    /// How accesses are noted.
+    pub access: AccessRule,
+    pub(super) access_rng: fastrand::Rng,
+    /// A use is not noted as an access.
     pub no_touch: bool,
     /// What commits have changed that clients may wait for; the layer above takes it.
     pub readied: Readied,
@@ -49,6 +53,8 @@ pub struct TxnCounts {
     pub expired: u64,
     /// Fields of hashes likewise.
     pub expired_fields: u64,
+    /// Keys that were removed for want of memory.
+    pub evicted: u64,
 }
 
 impl TxnBuffers {
@@ -57,12 +63,21 @@ impl TxnBuffers {
     pub fn take(&mut self) -> Self {
         let empty = Self {
             limits: self.limits,
+            access: self.access,
             effects: Effects::new(self.effects.notify_classes()),
             // What is committed is no part of the transaction.
             resized: std::mem::take(&mut self.resized),
             ..Self::default()
         };
         std::mem::replace(self, empty)
+    }
+
+    /// Notes an access, unless the client asked that none be noted.
+    #[inline]
+    pub(super) fn touch(&mut self, access: &mut Access, now_ms: i64) {
+        if !self.no_touch {
+            access.touch(now_ms, self.access, &mut self.access_rng);
+        }
     }
 }
 
@@ -144,19 +159,13 @@ impl<'a> Txn<'a> {
     /// The value of a key, as a command reads it: counts as a hit or a miss, and as an access.
     #[inline]
     pub fn get(&mut self, key: &[u8]) -> Option<&Value> {
-        let accessed_s = (self.now_ms / 1000) as u32;
         let Some(slot) = self.find(key) else {
             self.buffers.counts.misses += 1;
             self.notify(Notify::KEY_MISS, "keymiss", key);
             return None;
         };
         self.buffers.counts.hits += 1;
-        let no_touch = self.buffers.no_touch;
-        let entry = self.entry_at(key, slot);
-        if !no_touch {
-            entry.accessed_s = accessed_s;
-        }
-        Some(&entry.value)
+        Some(&self.touched(slot).value)
     }
 
     /// The value of a key for a command that does not use it as a value: counts as a hit or a miss, but not as an access.
@@ -187,16 +196,21 @@ impl<'a> Txn<'a> {
         Some((expire_ms != 0).then_some(expire_ms))
     }
 
-    /// Unix time in seconds of a key's last access.
-    pub fn accessed_s(&mut self, key: &[u8]) -> Option<u32> {
-        let slot = self.find(key)?;
-        Some(self.entry_at(key, slot).accessed_s)
+    /// How accesses are noted.
+    pub fn access_rule(&self) -> AccessRule {
+        self.buffers.access
     }
 
-    /// Sets the time of a key's last access. It is no data: it is neither stored nor taken back.
-    pub fn set_accessed_s(&mut self, key: &[u8], accessed_s: u32) {
+    /// A key's last access.
+    pub fn access(&mut self, key: &[u8]) -> Option<Access> {
+        let slot = self.find(key)?;
+        Some(self.entry_at(key, slot).access)
+    }
+
+    /// Sets a key's last access. It is no data: it is neither stored nor taken back.
+    pub fn set_access(&mut self, key: &[u8], access: Access) {
         if let Some(slot) = self.find(key) {
-            self.entry_at(key, slot).accessed_s = accessed_s;
+            self.entry_at(key, slot).access = access;
         }
     }
 
@@ -211,7 +225,6 @@ impl<'a> Txn<'a> {
     #[inline]
     pub fn put(&mut self, key: &[u8], value: Value, expiry: Expiry) -> bool {
         let place = self.place(key);
-        let accessed_s = (self.now_ms / 1000) as u32;
         let Some(slot) = self.find_hashed(place.hash, key) else {
             let expire_ms = match expiry {
                 Expiry::At(at) => at,
@@ -223,7 +236,7 @@ impl<'a> Txn<'a> {
                 key: place.key.clone(),
                 value,
                 expire_ms,
-                accessed_s,
+                access: Access::new(self.now_ms),
             };
             self.table(place.hash).insert(entry);
             self.buffers.undo.push(Undo::Restore {
@@ -234,25 +247,21 @@ impl<'a> Txn<'a> {
             self.notify(Notify::NEW, "new", key);
             return false;
         };
-        let table = self.table(place.hash);
-        let Some(entry) = table.entries.get_mut(slot) else {
-            unreachable!("found under the same mutex");
-        };
-        let old_expire = entry.expire_ms;
+        let entry = self.touched(slot);
+        let (old_expire, access) = (entry.expire_ms, entry.access);
         let expire_ms = match expiry {
             Expiry::At(at) => at,
             Expiry::Never => 0,
             Expiry::Keep => old_expire,
         };
         let has_times = value.has_times();
-        let old_value = std::mem::replace(&mut entry.value, value);
-        entry.expire_ms = expire_ms;
         let old = Old {
-            value: old_value,
+            value: std::mem::replace(&mut entry.value, value),
             expire_ms: old_expire,
-            accessed_s: std::mem::replace(&mut entry.accessed_s, accessed_s),
+            access,
         };
-        table.volatile = table.volatile - u32::from(old_expire != 0) + u32::from(expire_ms != 0);
+        let table = self.table(place.hash);
+        let (_, slot) = table.entries.set_expire(slot, expire_ms);
         table.has_times |= has_times;
         self.log_replaced(&place, slot, &old.value);
         self.buffers.undo.push(Undo::Restore {
@@ -279,9 +288,9 @@ impl<'a> Txn<'a> {
         };
         let place = self.place(key);
         let expire_ms = at_ms.unwrap_or(0);
-        let old = self
-            .table(place.hash)
-            .set_expire(place.hash, key, expire_ms);
+        self.touched(slot);
+        let entries = &mut self.table(place.hash).entries;
+        let (old, slot) = entries.set_expire(slot, expire_ms);
         self.log_header(&place, slot);
         self.buffers.undo.push(Undo::Expire {
             place,
@@ -302,7 +311,7 @@ impl<'a> Txn<'a> {
             return len;
         };
         let place = self.place(key);
-        let Value::Str(string) = &mut self.entry_at(key, slot).value else {
+        let Value::Str(string) = &mut self.touched(slot).value else {
             unreachable!("the caller knows that the key holds a string");
         };
         let before = string.len();
@@ -335,8 +344,10 @@ impl<'a> Txn<'a> {
     /// that `from` is there and that the two differ.
     pub fn rename(&mut self, from: &[u8], to_db: u8, to: &[u8]) {
         let from_place = self.place(from);
-        let found = self.find(from).is_some();
-        assert!(found, "the caller saw the key in this transaction");
+        let Some(slot) = self.find(from) else {
+            unreachable!("the caller saw the key in this transaction");
+        };
+        self.touched(slot);
         let Some(entry) = self.table(from_place.hash).remove(from_place.hash, from) else {
             unreachable!("found under the same mutex");
         };
@@ -506,10 +517,7 @@ impl<'a> Txn<'a> {
         }
         if garbage >= FREE_ASIDE_ELEMENTS_MIN {
             let garbage = std::mem::take(&mut self.buffers.undo);
-            // Where no thread can be had, the closure is dropped here, and the values with it.
-            let _ = std::thread::Builder::new()
-                .name("free".into())
-                .spawn(move || drop(garbage));
+            self.keyspace.freed_aside().free(garbage);
         }
         self.buffers.undo.clear();
         self.buffers.changes.clear();
@@ -609,6 +617,15 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// The entry of a slot that was found under the held stripe, with this access noted.
+    #[inline]
+    fn touched(&mut self, slot: usize) -> &mut Entry {
+        let now_ms = self.now_ms;
+        let (entry, buffers) = self.entry_and_buffers(self.db, slot);
+        buffers.touch(&mut entry.access, now_ms);
+        entry
+    }
+
     /// The entry of a slot that was found under the held stripe, and the buffers beside it.
     #[inline]
     pub(super) fn entry_and_buffers(
@@ -636,6 +653,10 @@ impl<'a> Txn<'a> {
     #[inline]
     pub fn effects_mut(&mut self) -> &mut Effects {
         &mut self.buffers.effects
+    }
+
+    pub(super) fn count_evicted(&mut self) {
+        self.buffers.counts.evicted += 1;
     }
 
     pub(super) fn note_expired_fields(&mut self, fields: u64) {
@@ -671,7 +692,7 @@ impl<'a> Txn<'a> {
         let old = Old {
             value: entry.value.clone(),
             expire_ms: entry.expire_ms,
-            accessed_s: entry.accessed_s,
+            access: entry.access,
         };
         let Value::Str(string) = &mut entry.value else {
             unreachable!("the caller knows that the key holds a string");

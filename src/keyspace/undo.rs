@@ -1,5 +1,6 @@
 //! What takes a change back. Played backwards, a transaction's list leaves the keyspace as it was.
 
+use super::access::Access;
 use super::sizes::{Resized, SizeChange};
 use super::table::{Entry, Key, Table, TableHash};
 use super::txn::Txn;
@@ -18,7 +19,7 @@ pub struct Place {
 pub struct Old {
     pub value: Value,
     pub expire_ms: i64,
-    pub accessed_s: u32,
+    pub access: Access,
 }
 
 /// What a change has left at its key.
@@ -95,9 +96,7 @@ impl Undo {
             Undo::Restore { place, old, .. } => restore(txn, place, old),
             Undo::Expire {
                 place, expire_ms, ..
-            } => in_table(txn, &place, |table| {
-                table.set_expire(place.hash, &place.key, expire_ms);
-            }),
+            } => in_table(txn, &place, |table| expire_again(table, &place, expire_ms)),
             Undo::Bytes {
                 place,
                 offset,
@@ -173,7 +172,7 @@ impl Undo {
                 for table in tables {
                     let size = SizeChange {
                         keys: table.entries.len() as i64,
-                        volatile: i64::from(table.volatile),
+                        volatile: table.entries.volatile() as i64,
                     };
                     resized.note(*db, SizeChange::default() - size);
                 }
@@ -229,7 +228,7 @@ impl From<Entry> for Old {
         Old {
             value: entry.value,
             expire_ms: entry.expire_ms,
-            accessed_s: entry.accessed_s,
+            access: entry.access,
         }
     }
 }
@@ -263,13 +262,21 @@ fn bring_form_back(txn: &mut Txn<'_>, place: &Place) {
     });
 }
 
+fn expire_again(table: &mut Table, place: &Place, expire_ms: i64) {
+    let slot = table.entries.slot_of(TableHash::of(place.hash), &place.key);
+    let Some(slot) = slot else {
+        unreachable!("later changes to the key were taken back first");
+    };
+    table.entries.set_expire(slot, expire_ms);
+}
+
 fn restore(txn: &mut Txn<'_>, place: Place, old: Option<Old>) {
     let table = txn.table_of(place.db, place.hash);
     table.remove(place.hash, &place.key);
     if let Some(Old {
         value,
         expire_ms,
-        accessed_s,
+        access,
     }) = old
     {
         let Place { hash, key, .. } = place;
@@ -278,7 +285,7 @@ fn restore(txn: &mut Txn<'_>, place: Place, old: Option<Old>) {
             key,
             value,
             expire_ms,
-            accessed_s,
+            access,
         });
     }
 }

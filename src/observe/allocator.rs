@@ -14,7 +14,7 @@ pub struct AllocatorStats {
     pub active: u64,
     /// In pages that the kernel has backed with memory.
     pub resident: u64,
-    /// The most that was given out when somebody looked: see [`sample`].
+    /// The most that was given out when somebody looked, which a shard does some times a second.
     pub peak: u64,
 }
 
@@ -34,9 +34,38 @@ pub fn stats() -> AllocatorStats {
     }
 }
 
-/// Looks at the figures, so that the peak is not missed.
-pub fn sample() {
-    stats();
+/// Bytes that this thread has got from the allocator, less those that it has given back. What another thread has got and
+/// this one gives back counts here, too, so it may be negative.
+///
+/// Reading it costs two loads, where [`stats`] asks every arena; the sum over all threads is what is allocated.
+#[inline]
+pub fn thread_balance() -> i64 {
+    thread_local! {
+        static COUNTERS: [*const u64; 2] = [
+            thread_counter(c"thread.allocatedp"),
+            thread_counter(c"thread.deallocatedp"),
+        ];
+    }
+    COUNTERS.with(|counters| {
+        let [allocated, freed] = counters.map(|counter| {
+            // SAFETY: jemalloc's counters of a thread live as long as it, the pointers never leave it, and nobody but the
+            // allocator, called by this same thread, writes to them.
+            unsafe { counter.as_ref() }.copied().unwrap_or_default()
+        });
+        allocated.wrapping_sub(freed).cast_signed()
+    })
+}
+
+/// Where jemalloc counts for the calling thread; null if this build does not count.
+fn thread_counter(name: &CStr) -> *const u64 {
+    let mut counter: *const u64 = std::ptr::null();
+    let mut len = size_of::<*const u64>();
+    // SAFETY: the name ends with a zero; the control gives a pointer, whose size `len` tells.
+    unsafe {
+        let target = (&raw mut counter).cast();
+        tikv_jemalloc_sys::mallctl(name.as_ptr(), target, &raw mut len, std::ptr::null_mut(), 0);
+    }
+    counter
 }
 
 /// Gives unused pages of all arenas back to the kernel.

@@ -17,10 +17,12 @@ pub mod event {
     pub const JOURNAL_WRITE: &str = "journal-write";
     pub const JOURNAL_SYNC: &str = "journal-sync";
     pub const EXPIRE_CYCLE: &str = "expire-cycle";
+    pub const EVICTION_CYCLE: &str = "eviction-cycle";
+    pub const EVICTION_DEL: &str = "eviction-del";
 }
 
 /// What to look at when an event is slow.
-const ADVICE: [(&str, &str); 7] = [
+const ADVICE: [(&str, &str); 9] = [
     (
         event::COMMAND,
         "Look at SLOWLOG GET for commands that walk large values, and use their SCAN forms.",
@@ -48,6 +50,14 @@ const ADVICE: [(&str, &str); 7] = [
     (
         event::EXPIRE_CYCLE,
         "Many keys expire at the same time: spread their times, or lower active-expire-effort.",
+    ),
+    (
+        event::EVICTION_CYCLE,
+        "Commands wait for room: raise maxmemory, or lower maxmemory-eviction-tenacity.",
+    ),
+    (
+        event::EVICTION_DEL,
+        "Large values are evicted: split them into smaller ones.",
     ),
 ];
 

@@ -218,7 +218,10 @@ impl Shard {
                 };
                 self.worker.deliver(&delivery, &mut listeners);
             }
-            Message::Configured => self.worker.read_settings(),
+            Message::Configured => {
+                self.worker.follow_settings();
+                self.read_settings();
+            }
             Message::Unpause => {
                 for token in self.worker.paused() {
                     self.resume(net, token);
@@ -539,6 +542,7 @@ impl NetHandler for Shard {
         if self.stop_at.is_some() {
             return;
         }
+        self.worker.follow_settings();
         let Some(id) = self.by_key(conn) else { return };
         let connection = &mut self.connections[id];
         let progress = connection.receive(

@@ -74,7 +74,7 @@ fn set(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let pairs: Vec<(&[u8], &[u8])> = given.chunks(2).map(|pair| (pair[0], pair[1])).collect();
     let shared = ctx.worker.shared;
     shared.config.set(&pairs).map_err(wire)?;
-    ctx.worker.read_settings();
+    ctx.worker.follow_settings();
     shared.tell_all(|| Message::Configured);
     ok(ctx)
 }

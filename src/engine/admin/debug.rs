@@ -76,13 +76,14 @@ fn expire(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
 
 fn object(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let key = ctx.arg(2);
-    let now_s = ctx.now_ms() / 1000;
-    let accessed_s = i64::from(ctx.txn.accessed_s(key).ok_or(Error::NoSuchKey)?);
+    let (now_ms, rule) = (ctx.now_ms(), ctx.txn.access_rule());
+    let access = ctx.txn.access(key).ok_or(Error::NoSuchKey)?;
     let bytes = ctx.txn.memory_bytes(key).ok_or(Error::NoSuchKey)?;
     let encoding = ctx.txn.peek(key).ok_or(Error::NoSuchKey)?.encoding();
     ctx.reply.simple(&format!(
-        "refcount:1 encoding:{encoding} bytes:{bytes} lru:{accessed_s} lru_seconds_idle:{}",
-        (now_s - accessed_s).max(0)
+        "refcount:1 encoding:{encoding} bytes:{bytes} lru:{} lru_seconds_idle:{}",
+        access.number(now_ms, rule),
+        access.idle_s(now_ms)
     ));
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::engine::pubsub::Kind;
 use crate::engine::registry::{EngineCtx, EngineHandler};
 use crate::engine::shared::Shared;
 use crate::engine::worker::Flow;
-use crate::observe::{InfoBuilder, Section, Selection, allocator, process};
+use crate::observe::{InfoBuilder, Section, Selection, process};
 
 pub static COMMANDS: &[Command<EngineHandler>] = &[Command::new(
     Spec::new("info", -1, Group::Server, ANYTIME)
@@ -30,6 +30,7 @@ fn info(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let sections: Vec<&[u8]> = ctx.args.iter().skip(1).collect();
     // What this pass has met so far counts, too.
     ctx.worker.note_counts();
+    ctx.worker.publish_memory();
     let text = text(ctx.worker.shared, Selection::parse(&sections));
     ctx.reply.verbatim("txt", text.as_bytes());
     Ok(Flow::Done)
@@ -48,7 +49,10 @@ fn text(shared: &Shared, selection: Selection) -> String {
         .section("Clients", |section| put_clients(section, shared))
         .section("Memory", |section| put_memory(section, shared))
         .section("Persistence", |section| put_persistence(section, shared));
-    observer.write_stats(&mut info, |section| put_listeners(section, shared));
+    observer.write_stats(&mut info, |section| {
+        put_exceeded(section, shared);
+        put_listeners(section, shared);
+    });
     info.section("Replication", |section| {
         section.field("role", "master").field("connected_slaves", 0);
     });
@@ -120,8 +124,16 @@ fn put_listeners(section: &mut Section<'_>, shared: &Shared) {
         .field("evicted_scripts", shared.scripts.evicted());
 }
 
+/// For how long more memory than allowed has been in use.
+fn put_exceeded(section: &mut Section<'_>, shared: &Shared) {
+    let (total_ms, current_ms) = shared.memory.exceeded_ms();
+    section
+        .field("total_eviction_exceeded_time", total_ms)
+        .field("current_eviction_exceeded_time", current_ms);
+}
+
 fn put_memory(section: &mut Section<'_>, shared: &Shared) {
-    let stats = allocator::stats();
+    let (stats, uncounted) = shared.memory.measure(shared);
     let resident = process::resident_bytes();
     let libraries = shared.libraries.current();
     let settings = shared.config.settings();
@@ -169,6 +181,7 @@ fn put_memory(section: &mut Section<'_>, shared: &Shared) {
         .field("number_of_functions", libraries.function_count())
         .field("number_of_libraries", libraries.len())
         .field("used_memory_functions", libraries.heap_bytes())
+        .field("mem_not_counted_for_evict", uncounted)
         .field("mem_aof_buffer", shared.journal.stats().buffered_bytes)
         .field("mem_allocator", "jemalloc");
 }

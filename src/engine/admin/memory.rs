@@ -3,6 +3,7 @@
 use super::{help, help_spec, is, ok};
 use crate::base::number::parse_i64;
 use crate::command::{Command, Ctx, Error, Flags, Group, KeyFlags, KeySpec, Spec};
+use crate::config::Opt;
 use crate::engine::registry::{EngineCtx, EngineHandler, Run};
 use crate::engine::worker::Flow;
 use crate::observe::info::human_size;
@@ -176,12 +177,23 @@ const FRAGMENTATION_RATIO_MAX: f64 = 1.4;
 
 fn doctor(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let memory = allocator::stats();
+    let limit = ctx.worker.shared.config.settings().size(Opt::Maxmemory) as u64;
     let ratio = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
     let mut report = String::new();
     // Writing to a String does not fail.
-    if memory.allocated < SMALL_BYTES {
+    let is_over = limit > 0 && memory.allocated > limit;
+    if memory.allocated < SMALL_BYTES && !is_over {
         report.push_str("So little memory is in use that there is nothing to find.\n");
     } else {
+        if is_over {
+            let _ = writeln!(
+                report,
+                "- {} are in use, more than maxmemory ({}). Look at maxmemory-policy, and how long this has been so: \
+                 INFO's current_eviction_exceeded_time.",
+                human_size(memory.allocated),
+                human_size(limit)
+            );
+        }
         if ratio(memory.peak, memory.allocated) > PEAK_RATIO_MAX {
             let _ = writeln!(
                 report,

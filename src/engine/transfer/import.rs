@@ -8,7 +8,7 @@ use crate::engine::functions::{Deadline, run_library};
 use crate::engine::open::{self, Loaded};
 use crate::engine::script_run::vm_pool;
 use crate::engine::stored_functions;
-use crate::keyspace::{Expiry, Txn, TxnBuffers};
+use crate::keyspace::{Access, Expiry, Txn, TxnBuffers};
 use crate::script::{Library, LibraryHeader, Watchdog};
 use crate::value::rdb::file::{Item, KeyItem};
 use aidb::WriteBatch;
@@ -155,11 +155,11 @@ impl Import<'_> {
             return;
         }
         self.tally.keys += 1;
-        let now_s = self.now_ms / 1000;
+        let now_ms = self.now_ms;
         let mut txn = self.txn(db);
         txn.put(&key, value, expire_ms.map_or(Expiry::Never, Expiry::At));
         if let Some(idle_s) = idle_s {
-            txn.set_accessed_s(&key, (now_s - i64::from(idle_s)).max(0) as u32);
+            txn.set_access(&key, Access::new(now_ms).with_idle_s(now_ms, idle_s.into()));
         }
     }
 

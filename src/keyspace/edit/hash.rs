@@ -97,7 +97,7 @@ impl Txn<'_> {
     pub(in super::super) fn end_fields(&mut self, key: &[u8], slot: usize) -> bool {
         let place = self.place(key);
         let (entry, _) = self.entry_and_buffers(place.db, slot);
-        let accessed_s = entry.accessed_s;
+        let access = entry.access;
         let edited = self.edit_at::<Hash, _>(key, place, slot, false, |hash| {
             let (now_ms, mut removed) = (hash.now_ms(), 0);
             while let Some(field) = hash.times().and_then(|times| times.due(now_ms)) {
@@ -117,7 +117,7 @@ impl Txn<'_> {
         } else {
             // That time has passed is no access.
             let (entry, _) = self.entry_and_buffers(self.db(), slot);
-            entry.accessed_s = accessed_s;
+            entry.access = access;
         }
         is_over
     }

@@ -19,6 +19,7 @@ mod stream_tests;
 mod tests;
 mod zset;
 
+use super::access::Access;
 use super::effects::Notify;
 use super::log::log_header;
 use super::record;
@@ -284,7 +285,9 @@ impl Txn<'_> {
         let now_ms = self.now_ms();
         let (db, hash) = (place.db, place.hash);
         let (entry, buffers) = self.entry_and_buffers(db, slot);
-        entry.accessed_s = (now_ms / 1000) as u32;
+        if !is_new {
+            buffers.touch(&mut entry.access, now_ms);
+        }
         let expire_ms = entry.expire_ms;
         let value = T::of_mut(&mut entry.value).ok_or(WrongType)?;
         buffers.record_key.clear();
@@ -318,7 +321,7 @@ impl Txn<'_> {
             key: place.key.clone(),
             value: T::default().into_value(),
             expire_ms: 0,
-            accessed_s: 0,
+            access: Access::new(self.now_ms()),
         };
         let slot = self.table_of(place.db, place.hash).insert(entry);
         let (entry, buffers) = self.entry_and_buffers(place.db, slot);

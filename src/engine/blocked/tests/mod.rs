@@ -201,7 +201,9 @@ impl Room {
                     });
                 }
             }
-            Message::Configured => worker.read_settings(),
+            Message::Configured => {
+                worker.follow_settings();
+            }
             other => panic!("{other:?}"),
         }
         let worker = &mut self.server.workers[shard];
