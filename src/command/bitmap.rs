@@ -11,6 +11,7 @@ use crate::value::{Str, StrBuf, Value, bits};
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("setbit", 4, Group::Bitmap, Flags::WRITE_DENYOOM)
+            .syntax("key offset value:integer")
             .keys(&[KeySpec::one(1, KeyFlags::MODIFY)])
             .docs(
                 "2.2.0",
@@ -21,6 +22,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("getbit", 3, Group::Bitmap, Flags::READ_FAST)
+            .syntax("key offset")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "2.2.0",
@@ -31,18 +33,26 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("bitcount", -2, Group::Bitmap, Flags::READONLY)
+            .syntax("key [index: start end [index_unit: BYTE | BIT]@7.0.0]")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
-            .docs("2.6.0", "O(N)", "Count set bits in a string"),
+            .docs("2.6.0", "O(N)", "Count set bits in a string")
+            .history(&[("7.0.0", "Added the `BYTE|BIT` option.")]),
         bitcount,
     ),
     Command::new(
         Spec::new("bitpos", -3, Group::Bitmap, Flags::READONLY)
+            .syntax(
+                "key bit:integer \
+                 [index: start [end_index: end [index_unit: BYTE | BIT]@7.0.0]]",
+            )
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
-            .docs("2.8.7", "O(N)", "Find first bit set or clear in a string"),
+            .docs("2.8.7", "O(N)", "Find first bit set or clear in a string")
+            .history(&[("7.0.0", "Added the `BYTE|BIT` option.")]),
         bitpos,
     ),
     Command::new(
         Spec::new("bitop", -4, Group::Bitmap, Flags::WRITE_DENYOOM)
+            .syntax("operation destkey key ...")
             .keys(&[
                 KeySpec::one(2, KeyFlags::OVERWRITE),
                 KeySpec::rest(3, 1, KeyFlags::READ),

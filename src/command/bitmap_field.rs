@@ -12,6 +12,13 @@ use crate::value::{Str, bits};
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("bitfield", -2, Group::Bitmap, Flags::WRITE_DENYOOM)
+            .syntax(
+                "key \
+                 [operation: GET <encoding offset> \
+                 | <write: [OVERFLOW <WRAP | SAT | FAIL>] \
+                 <write_operation: SET <encoding offset value:integer> \
+                 | INCRBY <encoding offset increment:integer>>>]...",
+            )
             .keys(&[KeySpec::one(
                 1,
                 KeyFlags::MODIFY.union(KeyFlags::VARIABLE_FLAGS),
@@ -25,6 +32,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("bitfield_ro", -2, Group::Bitmap, Flags::READ_FAST)
+            .syntax("key [GET <encoding offset>]...")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "6.0.0",

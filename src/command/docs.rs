@@ -1,14 +1,15 @@
 //! The page of all commands, made of their declarations.
 
 use super::spec::Spec;
+use super::usage::usage;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 const HEAD: &str = "\
 # Commands
 
-Made of the command table; a test compares it. What a command answers is what Redis 7.0 answers. The arity counts the
-command's name; a negative one means \"at least\".
+Made of the command table; a test compares it. What a command answers is what Redis 7.0 answers. `COMMAND DOCS` and
+`COMMAND INFO` tell the same to programs.
 ";
 
 /// The page of the commands of a table, by group.
@@ -21,7 +22,7 @@ pub fn markdown<'a>(table: impl Iterator<Item = &'a Spec>) -> String {
     for (group, mut specs) in groups {
         specs.sort_by_key(|spec| spec.name);
         page.push_str(&heading(group));
-        page.extend(specs.into_iter().map(row));
+        page.extend(specs.into_iter().map(section));
     }
     page.push_str(MISSING);
     page
@@ -42,22 +43,35 @@ const MISSING: &str = "
 
 fn heading(group: &str) -> String {
     let (first, rest) = group.split_at(1);
-    format!(
-        "\n## {}{rest}\n\n| command | arity | flags | since | complexity | summary |\n|---|---|---|---|---|---|\n",
-        first.to_uppercase()
-    )
+    format!("\n## {}{rest}\n", first.to_uppercase())
 }
 
-fn row(spec: &Spec) -> String {
-    let name = spec.name.to_uppercase().replace('|', " ");
-    let flags: Vec<&str> = spec.flags.names().collect();
-    let mut row = format!("| {name} | {} | {} ", spec.arity, flags.join(" "));
-    for text in [spec.since, spec.complexity, spec.summary] {
-        let cell = text.replace('|', "\\|");
-        let _ = write!(row, "| {cell} ");
+fn section(spec: &Spec) -> String {
+    let texts = &spec.texts;
+    let mut section = format!(
+        "\n### {}\n\n    {}\n\n{}",
+        spec.name.to_uppercase().replace('|', " "),
+        usage(spec),
+        texts.summary.trim_end_matches('.')
+    );
+    let _ = write!(section, ". Since {}", texts.since);
+    if !texts.complexity.is_empty() {
+        let _ = write!(section, ". {}", texts.complexity.trim_end_matches('.'));
     }
-    row.push_str("|\n");
-    row
+    section.push_str(".\n");
+    if let Some(deprecated) = &texts.deprecated {
+        let (since, instead) = (deprecated.since, deprecated.replaced_by);
+        let _ = writeln!(section, "Deprecated since {since}: use {instead}.");
+    }
+    let flags: Vec<&str> = spec.flags.names().collect();
+    if !flags.is_empty() {
+        let _ = writeln!(section, "Flags: {}.", flags.join(", "));
+    }
+    for (index, (version, change)) in texts.history.iter().enumerate() {
+        let gap = if index == 0 { "\n" } else { "" };
+        let _ = writeln!(section, "{gap}- {version}: {change}");
+    }
+    section
 }
 
 #[cfg(test)]
@@ -66,13 +80,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_is_a_row_in_its_group() {
+    fn a_command_is_a_section_of_its_group() {
         let page = markdown(families().map(|command| &command.spec));
         let bitmap = page.find("\n## Bitmap\n").expect("a group");
         let string = page.find("\n## String\n").expect("a group");
-        let get =
-            page.find("| GET | 2 | readonly fast | 1.0.0 | O(1) | Get the value of a key |\n");
-        assert!(bitmap < string && Some(string) < get, "{page}");
-        assert_eq!(page.matches("\n| GET |").count(), 1);
+        let get = "\n### GET\n\n    GET key\n\nGet the value of a key. Since 1.0.0. O(1).\n\
+                   Flags: readonly, fast.\n\n### ";
+        let get = page.find(get).expect("a section");
+        assert!(bitmap < string && string < get, "{page}");
+        assert_eq!(page.matches("\n### GET\n").count(), 1);
+        assert!(
+            page.contains(
+                "\nDeprecated since 4.0.0: use `HSET` with multiple field-value pairs.\n"
+            )
+        );
+        assert!(page.contains("\n\n- 6.0.0: Added the `TYPE` subcommand.\n"));
     }
 }

@@ -65,7 +65,12 @@ fn compare(command: &Command<Handler>, info: &Reply, docs: &Reply) -> usize {
     );
     compare_keys(spec, &info[8]);
     let documented = ["since", "complexity", "summary", "group"].map(|field| text(&docs[field]));
-    let ours = [spec.since, spec.complexity, spec.summary, spec.group.name()];
+    let ours = [
+        spec.texts.since,
+        spec.texts.complexity,
+        spec.texts.summary,
+        spec.group.name(),
+    ];
     assert_eq!(documented, ours, "{}", spec.name);
 
     let mut compared = 1;

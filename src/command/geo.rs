@@ -13,6 +13,10 @@ use itoa::Buffer;
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("geoadd", -5, Group::Geo, Flags::WRITE_DENYOOM)
+            .syntax(
+                "key [condition: NX | XX]@6.2.0 [CH:change]@6.2.0 \
+                 <longitude latitude member>...",
+            )
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
             .docs(
                 "3.2.0",
@@ -20,11 +24,13 @@ pub static COMMANDS: &[Command<Handler>] = &[
                  the sorted set.",
                 "Add one or more geospatial items in the geospatial index represented \
                  using a sorted set",
-            ),
+            )
+            .history(&[("6.2.0", "Added the `CH`, `NX` and `XX` options.")]),
         geoadd,
     ),
     Command::new(
         Spec::new("geopos", -2, Group::Geo, Flags::READONLY)
+            .syntax("key member ...")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "3.2.0",
@@ -35,6 +41,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("geodist", -4, Group::Geo, Flags::READONLY)
+            .syntax("key member1 member2 [unit: M | KM | FT | MI]")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "3.2.0",
@@ -45,6 +52,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("geohash", -2, Group::Geo, Flags::READONLY)
+            .syntax("key member ...")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "3.2.0",

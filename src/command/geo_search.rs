@@ -19,17 +19,32 @@ use std::cmp::Ordering;
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("geosearch", -7, Group::Geo, Flags::READONLY)
+            .syntax(
+                "key <from: FROMMEMBER member | FROMLONLAT <longitude latitude>> \
+                 <by: <circle: BYRADIUS radius <unit: M | KM | FT | MI>> \
+                 | <box: BYBOX width height <unit: M | KM | FT | MI>>> \
+                 [order: ASC | DESC] [count: COUNT count [ANY]] [WITHCOORD] [WITHDIST] \
+                 [WITHHASH]",
+            )
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "6.2.0",
                 SEARCH_COMPLEXITY,
                 "Query a sorted set representing a geospatial index to fetch members \
                  inside an area of a box or a circle.",
-            ),
+            )
+            .history(&[("7.0.0", "Added support for uppercase unit names.")]),
         geosearch,
     ),
     Command::new(
         Spec::new("geosearchstore", -8, Group::Geo, Flags::WRITE_DENYOOM)
+            .syntax(
+                "destination source \
+                 <from: FROMMEMBER member | FROMLONLAT <longitude latitude>> \
+                 <by: <circle: BYRADIUS radius <unit: M | KM | FT | MI>> \
+                 | <box: BYBOX width height <unit: M | KM | FT | MI>>> \
+                 [order: ASC | DESC] [count: COUNT count [ANY]] [STOREDIST]",
+            )
             .keys(&[
                 KeySpec::one(1, KeyFlags::OVERWRITE),
                 KeySpec::one(2, KeyFlags::READ),
@@ -40,11 +55,17 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 "Query a sorted set representing a geospatial index to fetch members \
                  inside an area of a box or a circle, and store the result in another \
                  key.",
-            ),
+            )
+            .history(&[("7.0.0", "Added support for uppercase unit names.")]),
         geosearchstore,
     ),
     Command::new(
         Spec::new("georadius", -6, Group::Geo, STORES)
+            .syntax(
+                "key longitude latitude radius <unit: M | KM | FT | MI> [WITHCOORD] \
+                 [WITHDIST] [WITHHASH] [count: COUNT count [ANY]@6.2.0] \
+                 [order: ASC | DESC] [STORE key] [STOREDIST key]",
+            )
             .keys(&[
                 KeySpec::one(1, KeyFlags::READ),
                 target("STORE", RADIUS.options_at),
@@ -59,21 +80,41 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 RADIUS_COMPLEXITY,
                 "Query a sorted set representing a geospatial index to fetch members \
                  matching a given maximum distance from a point",
+            )
+            .history(&[
+                ("6.2.0", "Added the `ANY` option for `COUNT`."),
+                ("7.0.0", "Added support for uppercase unit names."),
+            ])
+            .deprecated(
+                "6.2.0",
+                "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument",
             ),
         georadius,
     ),
     Command::new(
         Spec::new("georadius_ro", -6, Group::Geo, Flags::READONLY)
+            .syntax(
+                "key longitude latitude radius <unit: M | KM | FT | MI> [WITHCOORD] \
+                 [WITHDIST] [WITHHASH] [count: COUNT count [ANY]@6.2.0] \
+                 [order: ASC | DESC]",
+            )
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "3.2.10",
                 RADIUS_COMPLEXITY,
                 "A read-only variant for GEORADIUS",
-            ),
+            )
+            .history(&[("6.2.0", "Added the `ANY` option for `COUNT`.")])
+            .deprecated("6.2.0", "`GEOSEARCH` with the `BYRADIUS` argument"),
         georadius_ro,
     ),
     Command::new(
         Spec::new("georadiusbymember", -5, Group::Geo, STORES)
+            .syntax(
+                "key member radius <unit: M | KM | FT | MI> [WITHCOORD] [WITHDIST] \
+                 [WITHHASH] [count: COUNT count [ANY]] [order: ASC | DESC] [STORE key] \
+                 [STOREDIST key]",
+            )
             .keys(&[
                 KeySpec::one(1, KeyFlags::READ),
                 target("STORE", BY_MEMBER.options_at),
@@ -88,16 +129,30 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 RADIUS_COMPLEXITY,
                 "Query a sorted set representing a geospatial index to fetch members \
                  matching a given maximum distance from a member",
+            )
+            .history(&[("7.0.0", "Added support for uppercase unit names.")])
+            .deprecated(
+                "6.2.0",
+                "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` \
+                 arguments",
             ),
         georadiusbymember,
     ),
     Command::new(
         Spec::new("georadiusbymember_ro", -5, Group::Geo, Flags::READONLY)
+            .syntax(
+                "key member radius <unit: M | KM | FT | MI> [WITHCOORD] [WITHDIST] \
+                 [WITHHASH] [count: COUNT count [ANY]] [order: ASC | DESC]",
+            )
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "3.2.10",
                 RADIUS_COMPLEXITY,
                 "A read-only variant for GEORADIUSBYMEMBER",
+            )
+            .deprecated(
+                "6.2.0",
+                "`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments",
             ),
         georadiusbymember_ro,
     ),
@@ -105,9 +160,9 @@ pub static COMMANDS: &[Command<Handler>] = &[
 
 const STORES: Flags = Flags::WRITE_DENYOOM.union(Flags::MOVABLE_KEYS);
 const SEARCH_COMPLEXITY: &str = "O(N+log(M)) where N is the number of elements in the grid-aligned bounding box area \
-                                 around the shape provided as the filter and M is the number of items inside the shape";
+                 around the shape provided as the filter and M is the number of items inside the shape";
 const RADIUS_COMPLEXITY: &str = "O(N+log(M)) where N is the number of elements inside the bounding box of the circular \
-                                 area delimited by center and radius and M is the number of items inside the index.";
+                 area delimited by center and radius and M is the number of items inside the index.";
 
 /// The key behind the first of some words, as Redis declares it.
 const fn target(word: &'static str, from: usize) -> KeySpec {

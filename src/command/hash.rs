@@ -10,27 +10,32 @@ use crate::value::{Hash, Item};
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("hset", -4, Group::Hash, Flags::WRITE_DENYOOM_FAST)
+            .syntax("key <field value>...")
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
             .docs(
                 "2.0.0",
                 "O(1) for each field/value pair added, so O(N) to add N field/value pairs \
                  when the command is called with multiple field/value pairs.",
                 "Set the string value of a hash field",
-            ),
+            )
+            .history(&[("4.0.0", "Accepts multiple `field` and `value` arguments.")]),
         hset,
     ),
     Command::new(
         Spec::new("hmset", -4, Group::Hash, Flags::WRITE_DENYOOM_FAST)
+            .syntax("key <field value>...")
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
             .docs(
                 "2.0.0",
                 "O(N) where N is the number of fields being set.",
                 "Set multiple hash fields to multiple values",
-            ),
+            )
+            .deprecated("4.0.0", "`HSET` with multiple field-value pairs"),
         hmset,
     ),
     Command::new(
         Spec::new("hsetnx", 4, Group::Hash, Flags::WRITE_DENYOOM_FAST)
+            .syntax("key field value")
             .keys(&[KeySpec::one(1, KeyFlags::EXTEND)])
             .docs(
                 "2.0.0",
@@ -41,12 +46,14 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("hget", 3, Group::Hash, Flags::READ_FAST)
+            .syntax("key field")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs("2.0.0", "O(1)", "Get the value of a hash field"),
         hget,
     ),
     Command::new(
         Spec::new("hmget", -3, Group::Hash, Flags::READ_FAST)
+            .syntax("key field ...")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "2.0.0",
@@ -57,28 +64,33 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("hdel", -3, Group::Hash, Flags::WRITE_FAST)
+            .syntax("key field ...")
             .keys(&[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))])
             .docs(
                 "2.0.0",
                 "O(N) where N is the number of fields to be removed.",
                 "Delete one or more hash fields",
-            ),
+            )
+            .history(&[("2.4.0", "Accepts multiple `field` arguments.")]),
         hdel,
     ),
     Command::new(
         Spec::new("hexists", 3, Group::Hash, Flags::READ_FAST)
+            .syntax("key field")
             .keys(&[KeySpec::one(1, KeyFlags::RO)])
             .docs("2.0.0", "O(1)", "Determine if a hash field exists"),
         hexists,
     ),
     Command::new(
         Spec::new("hlen", 2, Group::Hash, Flags::READ_FAST)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::RO)])
             .docs("2.0.0", "O(1)", "Get the number of fields in a hash"),
         hlen,
     ),
     Command::new(
         Spec::new("hstrlen", 3, Group::Hash, Flags::READ_FAST)
+            .syntax("key field")
             .keys(&[KeySpec::one(1, KeyFlags::RO)])
             .docs(
                 "3.2.0",
@@ -89,6 +101,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("hincrby", 4, Group::Hash, Flags::WRITE_DENYOOM_FAST)
+            .syntax("key field increment:integer")
             .keys(&[KeySpec::one(1, KeyFlags::MODIFY)])
             .docs(
                 "2.0.0",
@@ -99,6 +112,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("hincrbyfloat", 4, Group::Hash, Flags::WRITE_DENYOOM_FAST)
+            .syntax("key field increment:double")
             .keys(&[KeySpec::one(1, KeyFlags::MODIFY)])
             .docs(
                 "2.6.0",

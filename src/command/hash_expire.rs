@@ -14,6 +14,10 @@ const COMPLEXITY: &str = "O(N) where N is the number of specified fields";
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("hexpire", -6, Group::Hash, Flags::WRITE_DENYOOM_FAST)
+            .syntax(
+                "key seconds [condition: NX | XX | GT | LT] \
+                 FIELDS <fields: numfields:integer field ...>",
+            )
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
             .docs(
                 "7.4.0",
@@ -24,6 +28,10 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("hpexpire", -6, Group::Hash, Flags::WRITE_DENYOOM_FAST)
+            .syntax(
+                "key milliseconds [condition: NX | XX | GT | LT] \
+                 FIELDS <fields: numfields:integer field ...>",
+            )
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
             .docs(
                 "7.4.0",
@@ -34,6 +42,10 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("hexpireat", -6, Group::Hash, Flags::WRITE_DENYOOM_FAST)
+            .syntax(
+                "key unix-time-seconds [condition: NX | XX | GT | LT] \
+                 FIELDS <fields: numfields:integer field ...>",
+            )
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
             .docs(
                 "7.4.0",
@@ -44,6 +56,10 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("hpexpireat", -6, Group::Hash, Flags::WRITE_DENYOOM_FAST)
+            .syntax(
+                "key unix-time-milliseconds [condition: NX | XX | GT | LT] \
+                 FIELDS <fields: numfields:integer field ...>",
+            )
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
             .docs(
                 "7.4.0",
@@ -54,6 +70,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("httl", -5, Group::Hash, Flags::READ_FAST)
+            .syntax("key FIELDS <fields: numfields:integer field ...>")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "7.4.0",
@@ -64,6 +81,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("hpttl", -5, Group::Hash, Flags::READ_FAST)
+            .syntax("key FIELDS <fields: numfields:integer field ...>")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "7.4.0",
@@ -74,6 +92,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("hexpiretime", -5, Group::Hash, Flags::READ_FAST)
+            .syntax("key FIELDS <fields: numfields:integer field ...>")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "7.4.0",
@@ -85,6 +104,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("hpexpiretime", -5, Group::Hash, Flags::READ_FAST)
+            .syntax("key FIELDS <fields: numfields:integer field ...>")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "7.4.0",
@@ -95,6 +115,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("hpersist", -5, Group::Hash, Flags::WRITE_FAST)
+            .syntax("key FIELDS <fields: numfields:integer field ...>")
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
             .docs(
                 "7.4.0",

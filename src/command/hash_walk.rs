@@ -11,6 +11,7 @@ use crate::value::{Hash, Item, StrBuf};
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("hgetall", 2, Group::Hash, Flags::READONLY)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .tips(&["nondeterministic_output_order"])
             .docs(
@@ -22,6 +23,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("hkeys", 2, Group::Hash, Flags::READONLY)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .tips(&["nondeterministic_output_order"])
             .docs(
@@ -33,6 +35,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("hvals", 2, Group::Hash, Flags::READONLY)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .tips(&["nondeterministic_output_order"])
             .docs(
@@ -44,6 +47,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("hscan", -3, Group::Hash, Flags::READONLY)
+            .syntax("key cursor [MATCH pattern] [COUNT count] [NOVALUES]@7.4.0")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .tips(&["nondeterministic_output"])
             .docs(
@@ -52,11 +56,13 @@ pub static COMMANDS: &[Command<Handler>] = &[
                  command calls for the cursor to return back to 0. N is the number of \
                  elements inside the collection..",
                 "Incrementally iterate hash fields and associated values",
-            ),
+            )
+            .history(&[("7.4.0", "Added the `NOVALUES` flag.")]),
         hscan,
     ),
     Command::new(
         Spec::new("hrandfield", -2, Group::Hash, Flags::READONLY)
+            .syntax("key [options: count [WITHVALUES]]")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .tips(&["nondeterministic_output"])
             .docs(

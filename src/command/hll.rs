@@ -10,6 +10,7 @@ use crate::value::{Str, StrBuf, Value};
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("pfadd", -2, Group::HyperLogLog, Flags::WRITE_DENYOOM_FAST)
+            .syntax("key [element ...]")
             .keys(&[KeySpec::one(1, KeyFlags::EXTEND)])
             .docs(
                 "2.8.9",
@@ -20,6 +21,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("pfcount", -2, Group::HyperLogLog, Flags::READONLY)
+            .syntax("key ...")
             .keys(&[KeySpec::rest(1, 1, KeyFlags::RW.union(KeyFlags::ACCESS))])
             .docs(
                 "2.8.9",
@@ -33,6 +35,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("pfmerge", -2, Group::HyperLogLog, Flags::WRITE_DENYOOM)
+            .syntax("destkey sourcekey ...")
             .keys(&[
                 KeySpec::one(1, KeyFlags::EXTEND.union(KeyFlags::ACCESS)),
                 KeySpec::rest(2, 1, KeyFlags::READ),
@@ -51,20 +54,24 @@ pub static COMMANDS: &[Command<Handler>] = &[
             Group::HyperLogLog,
             Flags::WRITE_DENYOOM.union(Flags::ADMIN),
         )
+        .syntax("subcommand key")
         .keys(&[KeySpec::one(2, KeyFlags::RW.union(KeyFlags::ACCESS))])
         .docs(
             "2.8.9",
             "N/A",
             "Internal commands for debugging HyperLogLog values",
-        ),
+        )
+        .internal(),
         pfdebug,
     ),
     Command::new(
-        Spec::new("pfselftest", 1, Group::HyperLogLog, Flags::ADMIN).docs(
-            "2.8.9",
-            "N/A",
-            "An internal command for testing HyperLogLog values",
-        ),
+        Spec::new("pfselftest", 1, Group::HyperLogLog, Flags::ADMIN)
+            .docs(
+                "2.8.9",
+                "N/A",
+                "An internal command for testing HyperLogLog values",
+            )
+            .internal(),
         pfselftest,
     ),
 ];

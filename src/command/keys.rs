@@ -10,6 +10,7 @@ use crate::resp::Args;
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("del", -2, Group::Generic, Flags::WRITE)
+            .syntax("key ...")
             .keys(&[KeySpec::rest(1, 1, KeyFlags::REMOVE)])
             .docs(
                 "1.0.0",
@@ -24,6 +25,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("unlink", -2, Group::Generic, Flags::WRITE_FAST)
+            .syntax("key ...")
             .keys(&[KeySpec::rest(1, 1, KeyFlags::REMOVE)])
             .docs(
                 "4.0.0",
@@ -37,22 +39,26 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("exists", -2, Group::Generic, Flags::READ_FAST)
+            .syntax("key ...")
             .keys(&[KeySpec::rest(1, 1, KeyFlags::RO)])
             .docs(
                 "1.0.0",
                 "O(N) where N is the number of keys to check.",
                 "Determine if a key exists",
-            ),
+            )
+            .history(&[("3.0.3", "Accepts multiple `key` arguments.")]),
         exists,
     ),
     Command::new(
         Spec::new("type", 2, Group::Generic, Flags::READ_FAST)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::RO)])
             .docs("1.0.0", "O(1)", "Determine the type stored at key"),
         type_of,
     ),
     Command::new(
         Spec::new("touch", -2, Group::Generic, Flags::READ_FAST)
+            .syntax("key ...")
             .keys(&[KeySpec::rest(1, 1, KeyFlags::RO)])
             .docs(
                 "3.2.1",
@@ -64,6 +70,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("rename", 3, Group::Generic, Flags::WRITE)
+            .syntax("key newkey")
             .keys(&[
                 KeySpec::one(1, KeyFlags::TAKE),
                 KeySpec::one(2, KeyFlags::OVERWRITE),
@@ -73,6 +80,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("renamenx", 3, Group::Generic, Flags::WRITE_FAST)
+            .syntax("key newkey")
             .keys(&[
                 KeySpec::one(1, KeyFlags::TAKE),
                 KeySpec::one(2, KeyFlags::CREATE),
@@ -81,11 +89,17 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 "1.0.0",
                 "O(1)",
                 "Rename a key, only if the new key does not exist",
-            ),
+            )
+            .history(&[(
+                "3.2.0",
+                "The command no longer returns an error when source and destination names \
+                 are the same.",
+            )]),
         renamenx,
     ),
     Command::new(
         Spec::new("copy", -3, Group::Generic, Flags::WRITE_DENYOOM)
+            .syntax("source destination [DB destination-db:integer] [REPLACE]")
             .keys(&[
                 KeySpec::one(1, KeyFlags::READ),
                 KeySpec::one(2, KeyFlags::OVERWRITE),
@@ -101,6 +115,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("move", 3, Group::Generic, Flags::WRITE_FAST)
+            .syntax("key db:integer")
             .keys(&[KeySpec::one(1, KeyFlags::MODIFY)])
             .other_db(other_db)
             .docs("1.0.0", "O(1)", "Move a key to another database"),

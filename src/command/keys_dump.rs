@@ -11,6 +11,7 @@ use crate::value::rdb::{self, RdbError};
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("dump", 2, Group::Generic, Flags::READONLY)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "2.6.0",
@@ -24,6 +25,10 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("restore", -4, Group::Generic, Flags::WRITE_DENYOOM)
+            .syntax(
+                "key ttl serialized-value [REPLACE]@3.0.0 [ABSTTL]@5.0.0 \
+                 [IDLETIME seconds]@5.0.0 [FREQ frequency:integer]@5.0.0",
+            )
             .keys(&[KeySpec::one(1, KeyFlags::OVERWRITE)])
             .categories(&["@dangerous"])
             .docs(
@@ -36,7 +41,12 @@ pub static COMMANDS: &[Command<Handler>] = &[
                  values into sorted sets is O(log(N)).",
                 "Create a key using the provided serialized value, previously obtained \
                  using DUMP.",
-            ),
+            )
+            .history(&[
+                ("3.0.0", "Added the `REPLACE` modifier."),
+                ("5.0.0", "Added the `ABSTTL` modifier."),
+                ("5.0.0", "Added the `IDLETIME` and `FREQ` options."),
+            ]),
         restore,
     ),
 ];

@@ -12,55 +12,68 @@ use bitflags::bitflags;
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("expire", -3, Group::Generic, Flags::WRITE_FAST)
+            .syntax("key seconds [condition: NX | XX | GT | LT]@7.0.0")
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
-            .docs("1.0.0", "O(1)", "Set a key's time to live in seconds"),
+            .docs("1.0.0", "O(1)", "Set a key's time to live in seconds")
+            .history(&[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")]),
         expire,
     ),
     Command::new(
         Spec::new("expireat", -3, Group::Generic, Flags::WRITE_FAST)
+            .syntax("key unix-time-seconds [condition: NX | XX | GT | LT]@7.0.0")
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
             .docs(
                 "1.2.0",
                 "O(1)",
                 "Set the expiration for a key as a UNIX timestamp",
-            ),
+            )
+            .history(&[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")]),
         expireat,
     ),
     Command::new(
         Spec::new("pexpire", -3, Group::Generic, Flags::WRITE_FAST)
+            .syntax("key milliseconds [condition: NX | XX | GT | LT]@7.0.0")
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
-            .docs("2.6.0", "O(1)", "Set a key's time to live in milliseconds"),
+            .docs("2.6.0", "O(1)", "Set a key's time to live in milliseconds")
+            .history(&[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")]),
         pexpire,
     ),
     Command::new(
         Spec::new("pexpireat", -3, Group::Generic, Flags::WRITE_FAST)
+            .syntax("key unix-time-milliseconds [condition: NX | XX | GT | LT]@7.0.0")
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
             .docs(
                 "2.6.0",
                 "O(1)",
                 "Set the expiration for a key as a UNIX timestamp specified in \
                  milliseconds",
-            ),
+            )
+            .history(&[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")]),
         pexpireat,
     ),
     Command::new(
         Spec::new("ttl", 2, Group::Generic, Flags::READ_FAST)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
-            .docs("1.0.0", "O(1)", "Get the time to live for a key in seconds"),
+            .docs("1.0.0", "O(1)", "Get the time to live for a key in seconds")
+            .history(&[("2.8.0", "Added the -2 reply.")]),
         ttl,
     ),
     Command::new(
         Spec::new("pttl", 2, Group::Generic, Flags::READ_FAST)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "2.6.0",
                 "O(1)",
                 "Get the time to live for a key in milliseconds",
-            ),
+            )
+            .history(&[("2.8.0", "Added the -2 reply.")]),
         pttl,
     ),
     Command::new(
         Spec::new("expiretime", 2, Group::Generic, Flags::READ_FAST)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "7.0.0",
@@ -71,6 +84,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("pexpiretime", 2, Group::Generic, Flags::READ_FAST)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "7.0.0",
@@ -81,6 +95,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("persist", 2, Group::Generic, Flags::WRITE_FAST)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
             .docs("2.2.0", "O(1)", "Remove the expiration from a key"),
         persist,

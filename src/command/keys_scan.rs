@@ -16,12 +16,13 @@ pub static COMMANDS: &[Command<Handler>] = &[
             Group::Generic,
             Flags::READONLY.union(Flags::KEYSPACE),
         )
+        .syntax("pattern")
         .categories(&["@dangerous"])
         .docs(
             "1.0.0",
             "O(N) with N being the number of keys in the database, under the \
-                 assumption that the key names in the database and the given pattern have \
-                 limited length.",
+             assumption that the key names in the database and the given pattern have \
+             limited length.",
             "Find all keys matching the given pattern",
         ),
         keys,
@@ -33,13 +34,15 @@ pub static COMMANDS: &[Command<Handler>] = &[
             Group::Generic,
             Flags::READONLY.union(Flags::KEYSPACE),
         )
+        .syntax("cursor [MATCH pattern] [COUNT count] [TYPE type]@6.0.0")
         .docs(
             "2.8.0",
             "O(1) for every call. O(N) for a complete iteration, including enough \
-                 command calls for the cursor to return back to 0. N is the number of \
-                 elements inside the collection.",
+             command calls for the cursor to return back to 0. N is the number of \
+             elements inside the collection.",
             "Incrementally iterate the keys space",
-        ),
+        )
+        .history(&[("6.0.0", "Added the `TYPE` subcommand.")]),
         scan,
     ),
     Command::new(
@@ -74,12 +77,17 @@ pub static COMMANDS: &[Command<Handler>] = &[
             Group::Server,
             Flags::WRITE.union(Flags::GATE),
         )
+        .syntax("[async: ASYNC@4.0.0 | SYNC@6.2.0]")
         .categories(&["@dangerous", "@keyspace"])
         .docs(
             "1.0.0",
             "O(N) where N is the number of keys in the selected database",
             "Remove all keys from the current database",
-        ),
+        )
+        .history(&[
+            ("4.0.0", "Added the `ASYNC` flushing mode modifier."),
+            ("6.2.0", "Added the `SYNC` flushing mode modifier."),
+        ]),
         flushdb,
     ),
     Command::new(
@@ -89,12 +97,17 @@ pub static COMMANDS: &[Command<Handler>] = &[
             Group::Server,
             Flags::WRITE.union(Flags::GATE),
         )
+        .syntax("[async: ASYNC@4.0.0 | SYNC@6.2.0]")
         .categories(&["@dangerous", "@keyspace"])
         .docs(
             "1.0.0",
             "O(N) where N is the total number of keys in all databases",
             "Remove all keys from all databases",
-        ),
+        )
+        .history(&[
+            ("4.0.0", "Added the `ASYNC` flushing mode modifier."),
+            ("6.2.0", "Added the `SYNC` flushing mode modifier."),
+        ]),
         flushall,
     ),
     Command::new(
@@ -104,11 +117,12 @@ pub static COMMANDS: &[Command<Handler>] = &[
             Group::Server,
             Flags::WRITE_FAST.union(Flags::GATE),
         )
+        .syntax("index1:integer index2:integer")
         .categories(&["@dangerous", "@keyspace"])
         .docs(
             "4.0.0",
             "O(N) where N is the count of clients watching or blocking on keys from \
-                 both databases.",
+             both databases.",
             "Swaps two Redis databases",
         ),
         swapdb,

@@ -14,29 +14,42 @@ pub static COMMANDS: &[Command<Handler>] = &[
         "1.0.0",
         "Prepend one or multiple elements to a list",
         lpush,
-    ),
+    )
+    .syntax("key element ...")
+    .history(&[("2.4.0", "Accepts multiple `element` arguments.")]),
     push_command(
         "rpush",
         "1.0.0",
         "Append one or multiple elements to a list",
         rpush,
-    ),
+    )
+    .syntax("key element ...")
+    .history(&[("2.4.0", "Accepts multiple `element` arguments.")]),
     push_command(
         "lpushx",
         "2.2.0",
         "Prepend an element to a list, only if the list exists",
         lpushx,
-    ),
+    )
+    .syntax("key element ...")
+    .history(&[("4.0.0", "Accepts multiple `element` arguments.")]),
     push_command(
         "rpushx",
         "2.2.0",
         "Append an element to a list, only if the list exists",
         rpushx,
-    ),
-    pop_command("lpop", "Remove and get the first elements in a list", lpop),
-    pop_command("rpop", "Remove and get the last elements in a list", rpop),
+    )
+    .syntax("key element ...")
+    .history(&[("4.0.0", "Accepts multiple `element` arguments.")]),
+    pop_command("lpop", "Remove and get the first elements in a list", lpop)
+        .syntax("key [count]@6.2.0")
+        .history(&[("6.2.0", "Added the `count` argument.")]),
+    pop_command("rpop", "Remove and get the last elements in a list", rpop)
+        .syntax("key [count]@6.2.0")
+        .history(&[("6.2.0", "Added the `count` argument.")]),
     Command::new(
         Spec::new("llen", 2, Group::List, Flags::READ_FAST)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::RO)])
             .docs("1.0.0", "O(1)", "Get the length of a list"),
         llen,

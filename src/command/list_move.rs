@@ -27,6 +27,7 @@ const WAITS: Flags = Flags::WRITE.union(Flags::NOSCRIPT).union(Flags::BLOCKING);
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("lmove", 5, Group::List, Flags::WRITE_DENYOOM)
+            .syntax("source destination <wherefrom: LEFT | RIGHT> <whereto: LEFT | RIGHT>")
             .keys(MOVE_KEYS)
             .docs(
                 "6.2.0",
@@ -37,16 +38,22 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("rpoplpush", 3, Group::List, Flags::WRITE_DENYOOM)
+            .syntax("source destination")
             .keys(MOVE_KEYS)
             .docs(
                 "1.2.0",
                 "O(1)",
                 "Remove the last element in a list, prepend it to another list and return it",
-            ),
+            )
+            .deprecated("6.2.0", "`LMOVE` with the `RIGHT` and `LEFT` arguments"),
         rpoplpush,
     ),
     Command::new(
         Spec::new("blmove", 6, Group::List, WAITS.union(Flags::DENYOOM))
+            .syntax(
+                "source destination <wherefrom: LEFT | RIGHT> <whereto: LEFT | RIGHT> \
+                 timeout",
+            )
             .keys(MOVE_KEYS)
             .docs(
                 "6.2.0",
@@ -58,13 +65,19 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("brpoplpush", 4, Group::List, WAITS.union(Flags::DENYOOM))
+            .syntax("source destination timeout")
             .keys(MOVE_KEYS)
             .docs(
                 "2.2.0",
                 "O(1)",
                 "Pop an element from a list, push it to another list and return it; or block \
                  until one is available",
-            ),
+            )
+            .history(&[(
+                "6.0.0",
+                "`timeout` is interpreted as a double instead of an integer.",
+            )])
+            .deprecated("6.2.0", "`BLMOVE` with the `RIGHT` and `LEFT` arguments"),
         brpoplpush,
     ),
     Command::new(
@@ -74,6 +87,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
             Group::List,
             Flags::WRITE.union(Flags::MOVABLE_KEYS),
         )
+        .syntax("numkeys key ... <where: LEFT | RIGHT> [COUNT count]")
         .keys(&[KeySpec::counted(1, KeyFlags::TAKE)])
         .docs(
             "7.0.0",
@@ -92,6 +106,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 .union(Flags::BLOCKING)
                 .union(Flags::MOVABLE_KEYS),
         )
+        .syntax("timeout numkeys key ... <where: LEFT | RIGHT> [COUNT count]")
         .keys(&[KeySpec::counted(2, KeyFlags::TAKE)])
         .docs(
             "7.0.0",
@@ -103,22 +118,32 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("blpop", -3, Group::List, WAITS)
+            .syntax("key ... timeout")
             .keys(ALL_BUT_TIMEOUT)
             .docs(
                 "2.0.0",
                 "O(N) where N is the number of provided keys.",
                 "Remove and get the first element in a list, or block until one is available",
-            ),
+            )
+            .history(&[(
+                "6.0.0",
+                "`timeout` is interpreted as a double instead of an integer.",
+            )]),
         blpop,
     ),
     Command::new(
         Spec::new("brpop", -3, Group::List, WAITS)
+            .syntax("key ... timeout")
             .keys(ALL_BUT_TIMEOUT)
             .docs(
                 "2.0.0",
                 "O(N) where N is the number of provided keys.",
                 "Remove and get the last element in a list, or block until one is available",
-            ),
+            )
+            .history(&[(
+                "6.0.0",
+                "`timeout` is interpreted as a double instead of an integer.",
+            )]),
         brpop,
     ),
 ];

@@ -14,6 +14,7 @@ use std::ops::Range;
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("lrange", 4, Group::List, Flags::READONLY)
+            .syntax("key start stop")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "1.0.0",
@@ -26,6 +27,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("lindex", 3, Group::List, Flags::READONLY)
+            .syntax("key index")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "1.0.0",
@@ -38,6 +40,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("lset", 4, Group::List, Flags::WRITE_DENYOOM)
+            .syntax("key index element")
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
             .docs(
                 "1.0.0",
@@ -49,6 +52,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("linsert", 5, Group::List, Flags::WRITE_DENYOOM)
+            .syntax("key <where: BEFORE | AFTER> pivot element")
             .keys(&[KeySpec::one(1, KeyFlags::EXTEND)])
             .docs(
                 "2.2.0",
@@ -62,6 +66,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("lrem", 4, Group::List, Flags::WRITE)
+            .syntax("key count element")
             .keys(&[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))])
             .docs(
                 "1.0.0",
@@ -73,6 +78,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("ltrim", 4, Group::List, Flags::WRITE)
+            .syntax("key start stop")
             .keys(&[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))])
             .docs(
                 "1.0.0",
@@ -83,6 +89,10 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("lpos", -3, Group::List, Flags::READONLY)
+            .syntax(
+                "key element [RANK rank:integer] [COUNT num-matches:integer] \
+                 [MAXLEN len:integer]",
+            )
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "6.0.6",

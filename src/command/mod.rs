@@ -57,8 +57,11 @@ mod string_edit;
 mod string_float;
 mod string_lcs;
 mod string_options;
+mod syntax;
 #[cfg(test)]
 mod testing;
+mod texts;
+mod usage;
 mod waiting;
 mod zset;
 mod zset_algebra;
@@ -69,6 +72,7 @@ mod zset_range;
 pub use ctx::{Ctx, Handler};
 pub use error::Error;
 pub use spec::{Access, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, OtherDb, Spec};
+pub use syntax::{Argument, Kind, parse as parse_syntax};
 pub use waiting::{Awaited, Waiting, Wish};
 
 /// The commands that work on keys.

@@ -14,6 +14,7 @@ pub static COMMANDS: &[Command<Handler>] = &[Command::container(
     &[
         Command::new(
             Spec::new("object|encoding", 3, Group::Generic, Flags::READONLY)
+                .syntax("key")
                 .keys(&[KeySpec::one(2, KeyFlags::RO)])
                 .docs(
                     "2.2.3",
@@ -24,6 +25,7 @@ pub static COMMANDS: &[Command<Handler>] = &[Command::container(
         ),
         Command::new(
             Spec::new("object|freq", 3, Group::Generic, Flags::READONLY)
+                .syntax("key")
                 .keys(&[KeySpec::one(2, KeyFlags::RO)])
                 .docs(
                     "4.0.0",
@@ -48,6 +50,7 @@ pub static COMMANDS: &[Command<Handler>] = &[Command::container(
         ),
         Command::new(
             Spec::new("object|idletime", 3, Group::Generic, Flags::READONLY)
+                .syntax("key")
                 .keys(&[KeySpec::one(2, KeyFlags::RO)])
                 .docs(
                     "2.2.3",
@@ -58,6 +61,7 @@ pub static COMMANDS: &[Command<Handler>] = &[Command::container(
         ),
         Command::new(
             Spec::new("object|refcount", 3, Group::Generic, Flags::READONLY)
+                .syntax("key")
                 .keys(&[KeySpec::one(2, KeyFlags::RO)])
                 .docs(
                     "2.2.3",

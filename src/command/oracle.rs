@@ -34,7 +34,7 @@ fn the_generator_knows_every_command() {
 pub(super) fn is_in_redis(spec: &Spec) -> bool {
     !["7.2", "7.4"]
         .iter()
-        .any(|newer| spec.since.starts_with(newer))
+        .any(|newer| spec.texts.since.starts_with(newer))
 }
 
 #[test]

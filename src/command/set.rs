@@ -10,27 +10,32 @@ use crate::value::{Set, StrBuf};
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("sadd", -3, Group::Set, Flags::WRITE_DENYOOM_FAST)
+            .syntax("key member ...")
             .keys(&[KeySpec::one(1, KeyFlags::EXTEND)])
             .docs(
                 "1.0.0",
                 "O(1) for each element added, so O(N) to add N elements when the command \
                  is called with multiple arguments.",
                 "Add one or more members to a set",
-            ),
+            )
+            .history(&[("2.4.0", "Accepts multiple `member` arguments.")]),
         sadd,
     ),
     Command::new(
         Spec::new("srem", -3, Group::Set, Flags::WRITE_FAST)
+            .syntax("key member ...")
             .keys(&[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))])
             .docs(
                 "1.0.0",
                 "O(N) where N is the number of members to be removed.",
                 "Remove one or more members from a set",
-            ),
+            )
+            .history(&[("2.4.0", "Accepts multiple `member` arguments.")]),
         srem,
     ),
     Command::new(
         Spec::new("smove", 4, Group::Set, Flags::WRITE_FAST)
+            .syntax("source destination member")
             .keys(&[
                 KeySpec::one(1, KeyFlags::TAKE),
                 KeySpec::one(2, KeyFlags::EXTEND),
@@ -40,6 +45,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("sismember", 3, Group::Set, Flags::READ_FAST)
+            .syntax("key member")
             .keys(&[KeySpec::one(1, KeyFlags::RO)])
             .docs(
                 "1.0.0",
@@ -50,6 +56,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("smismember", -3, Group::Set, Flags::READ_FAST)
+            .syntax("key member ...")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "6.2.0",
@@ -60,12 +67,14 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("scard", 2, Group::Set, Flags::READ_FAST)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::RO)])
             .docs("1.0.0", "O(1)", "Get the number of members in a set"),
         scard,
     ),
     Command::new(
         Spec::new("smembers", 2, Group::Set, Flags::READONLY)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .tips(&["nondeterministic_output_order"])
             .docs(
@@ -77,6 +86,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("sscan", -3, Group::Set, Flags::READONLY)
+            .syntax("key cursor [MATCH pattern] [COUNT count]")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .tips(&["nondeterministic_output"])
             .docs(

@@ -15,6 +15,7 @@ use crate::value::{Limits, Probe, Set, Value};
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("sinter", -2, Group::Set, Flags::READONLY)
+            .syntax("key ...")
             .keys(&[KeySpec::rest(1, 1, KeyFlags::READ)])
             .tips(&["nondeterministic_output_order"])
             .docs(
@@ -32,6 +33,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
             Group::Set,
             Flags::READONLY.union(Flags::MOVABLE_KEYS),
         )
+        .syntax("numkeys key ... [LIMIT limit]")
         .keys(&[KeySpec::counted(1, KeyFlags::READ)])
         .docs(
             "7.0.0",
@@ -43,6 +45,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("sinterstore", -3, Group::Set, Flags::WRITE_DENYOOM)
+            .syntax("destination key ...")
             .keys(&[
                 KeySpec::one(1, KeyFlags::ALTER),
                 KeySpec::rest(2, 1, KeyFlags::READ),
@@ -57,6 +60,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("sunion", -2, Group::Set, Flags::READONLY)
+            .syntax("key ...")
             .keys(&[KeySpec::rest(1, 1, KeyFlags::READ)])
             .tips(&["nondeterministic_output_order"])
             .docs(
@@ -68,6 +72,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("sunionstore", -3, Group::Set, Flags::WRITE_DENYOOM)
+            .syntax("destination key ...")
             .keys(&[
                 KeySpec::one(1, KeyFlags::OVERWRITE),
                 KeySpec::rest(2, 1, KeyFlags::READ),
@@ -81,6 +86,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("sdiff", -2, Group::Set, Flags::READONLY)
+            .syntax("key ...")
             .keys(&[KeySpec::rest(1, 1, KeyFlags::READ)])
             .tips(&["nondeterministic_output_order"])
             .docs(
@@ -92,6 +98,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("sdiffstore", -3, Group::Set, Flags::WRITE_DENYOOM)
+            .syntax("destination key ...")
             .keys(&[
                 KeySpec::one(1, KeyFlags::OVERWRITE),
                 KeySpec::rest(2, 1, KeyFlags::READ),

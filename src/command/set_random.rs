@@ -10,6 +10,7 @@ use std::collections::HashSet;
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("spop", -2, Group::Set, Flags::WRITE_FAST)
+            .syntax("key [count]@3.2.0")
             .keys(&[KeySpec::one(1, KeyFlags::TAKE)])
             .tips(&["nondeterministic_output"])
             .docs(
@@ -17,11 +18,13 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 "Without the count argument O(1), otherwise O(N) where N is the value of \
                  the passed count.",
                 "Remove and return one or multiple random members from a set",
-            ),
+            )
+            .history(&[("3.2.0", "Added the `count` argument.")]),
         spop,
     ),
     Command::new(
         Spec::new("srandmember", -2, Group::Set, Flags::READONLY)
+            .syntax("key [count]@2.6.0")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .tips(&["nondeterministic_output"])
             .docs(
@@ -29,7 +32,8 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 "Without the count argument O(1), otherwise O(N) where N is the absolute \
                  value of the passed count.",
                 "Get one or multiple random members from a set",
-            ),
+            )
+            .history(&[("2.6.0", "Added the optional `count` argument.")]),
         srandmember,
     ),
 ];

@@ -22,6 +22,10 @@ pub static COMMANDS: &[Command<Handler>] = &[
             Group::Generic,
             Flags::WRITE_DENYOOM.union(Flags::MOVABLE_KEYS),
         )
+        .syntax(
+            "key [BY pattern#1] [LIMIT <offset count>] [GET pattern#1]... \
+             [order: ASC | DESC] [ALPHA:sorting] [STORE destination#2]",
+        )
         .keys(&[
             KeySpec::one(1, KeyFlags::READ),
             KeySpec::found_by(untold, KeyFlags::READ),
@@ -43,6 +47,10 @@ pub static COMMANDS: &[Command<Handler>] = &[
             Group::Generic,
             Flags::READONLY.union(Flags::MOVABLE_KEYS),
         )
+        .syntax(
+            "key [BY pattern#1] [LIMIT <offset count>] [GET pattern#1]... \
+             [order: ASC | DESC] [ALPHA:sorting]",
+        )
         .keys(&[
             KeySpec::one(1, KeyFlags::READ),
             KeySpec::found_by(untold, KeyFlags::READ),
@@ -60,7 +68,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
 
 const CATEGORIES: &[&str] = &["@set", "@sortedset", "@list", "@dangerous"];
 const COMPLEXITY: &str = "O(N+M*log(M)) where N is the number of elements in the list or set to sort, and M the \
-                          number of returned elements. When the elements are not sorted, complexity is O(N).";
+             number of returned elements. When the elements are not sorted, complexity is O(N).";
 
 fn sort(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     run(ctx, true)

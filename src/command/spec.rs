@@ -1,6 +1,7 @@
 //! What a command says of itself.
 
 use super::error::Error;
+use super::texts::Texts;
 use crate::base::number::parse_i64;
 use crate::resp::Args;
 use bitflags::bitflags;
@@ -132,6 +133,7 @@ impl KeyFlags {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
     Bitmap,
+    Cluster,
     Connection,
     Generic,
     Geo,
@@ -153,6 +155,7 @@ impl Group {
     pub const fn name(self) -> &'static str {
         match self {
             Group::Bitmap => "bitmap",
+            Group::Cluster => "cluster",
             Group::Connection => "connection",
             Group::Generic => "generic",
             Group::Pubsub => "pubsub",
@@ -181,7 +184,7 @@ impl Group {
             Group::HyperLogLog => Some("@hyperloglog"),
             Group::List => Some("@list"),
             Group::Scripting => Some("@scripting"),
-            Group::Pubsub | Group::Server => None,
+            Group::Cluster | Group::Pubsub | Group::Server => None,
             Group::Set => Some("@set"),
             Group::SortedSet => Some("@sortedset"),
             Group::Stream => Some("@stream"),
@@ -347,9 +350,8 @@ pub struct Spec {
     pub categories: &'static [&'static str],
     /// The group's ACL category is one of the command's.
     pub has_group_category: bool,
-    pub summary: &'static str,
-    pub complexity: &'static str,
-    pub since: &'static str,
+    /// What COMMAND DOCS tells.
+    pub texts: Texts,
     /// What COMMAND INFO tells of the reply, for proxies and tests.
     pub tips: &'static [&'static str],
 }
@@ -367,9 +369,7 @@ impl Spec {
             container: false,
             categories: &[],
             has_group_category: true,
-            summary: "",
-            complexity: "",
-            since: "",
+            texts: Texts::NONE,
             tips: &[],
         }
     }
@@ -402,20 +402,6 @@ impl Spec {
     #[must_use]
     pub const fn categories(mut self, categories: &'static [&'static str]) -> Self {
         self.categories = categories;
-        self
-    }
-
-    /// The texts of COMMAND DOCS.
-    #[must_use]
-    pub const fn docs(
-        mut self,
-        since: &'static str,
-        complexity: &'static str,
-        summary: &'static str,
-    ) -> Self {
-        self.since = since;
-        self.complexity = complexity;
-        self.summary = summary;
         self
     }
 

@@ -10,21 +10,38 @@ use crate::value::{Str, Value};
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("get", 2, Group::String, Flags::READ_FAST)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs("1.0.0", "O(1)", "Get the value of a key"),
         get,
     ),
     Command::new(
         Spec::new("set", -3, Group::String, Flags::WRITE_DENYOOM)
+            .syntax(
+                "key value [condition: NX | XX]@2.6.12 [GET]@6.2.0 \
+                 [expiration: EX seconds@2.6.12 | PX milliseconds@2.6.12 \
+                 | EXAT unix-time-seconds@6.2.0 | PXAT unix-time-milliseconds@6.2.0 \
+                 | KEEPTTL@6.0.0]",
+            )
             .keys(&[KeySpec::one(
                 1,
                 KeyFlags::MODIFY.union(KeyFlags::VARIABLE_FLAGS),
             )])
-            .docs("1.0.0", "O(1)", "Set the string value of a key"),
+            .docs("1.0.0", "O(1)", "Set the string value of a key")
+            .history(&[
+                ("2.6.12", "Added the `EX`, `PX`, `NX` and `XX` options."),
+                ("6.0.0", "Added the `KEEPTTL` option."),
+                ("6.2.0", "Added the `GET`, `EXAT` and `PXAT` option."),
+                (
+                    "7.0.0",
+                    "Allowed the `NX` and `GET` options to be used together.",
+                ),
+            ]),
         set,
     ),
     Command::new(
         Spec::new("setnx", 3, Group::String, Flags::WRITE_DENYOOM_FAST)
+            .syntax("key value")
             .keys(&[KeySpec::one(1, KeyFlags::CREATE)])
             .docs(
                 "1.0.0",
@@ -35,12 +52,14 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("setex", 4, Group::String, Flags::WRITE_DENYOOM)
+            .syntax("key seconds value")
             .keys(&[KeySpec::one(1, KeyFlags::OVERWRITE)])
             .docs("2.0.0", "O(1)", "Set the value and expiration of a key"),
         setex,
     ),
     Command::new(
         Spec::new("psetex", 4, Group::String, Flags::WRITE_DENYOOM)
+            .syntax("key milliseconds value")
             .keys(&[KeySpec::one(1, KeyFlags::OVERWRITE)])
             .docs(
                 "2.6.0",
@@ -51,6 +70,11 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("getex", -2, Group::String, Flags::WRITE_FAST)
+            .syntax(
+                "key \
+                 [expiration: EX seconds | PX milliseconds | EXAT unix-time-seconds \
+                 | PXAT unix-time-milliseconds | PERSIST]",
+            )
             .keys(&[KeySpec::one(1, KeyFlags::MODIFY)])
             .docs(
                 "6.2.0",
@@ -61,22 +85,26 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("getdel", 2, Group::String, Flags::WRITE_FAST)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::TAKE)])
             .docs("6.2.0", "O(1)", "Get the value of a key and delete the key"),
         getdel,
     ),
     Command::new(
         Spec::new("getset", 3, Group::String, Flags::WRITE_DENYOOM_FAST)
+            .syntax("key value")
             .keys(&[KeySpec::one(1, KeyFlags::MODIFY)])
             .docs(
                 "1.0.0",
                 "O(1)",
                 "Set the string value of a key and return its old value",
-            ),
+            )
+            .deprecated("6.2.0", "`SET` with the `!GET` argument"),
         getset,
     ),
     Command::new(
         Spec::new("mget", -2, Group::String, Flags::READ_FAST)
+            .syntax("key ...")
             .keys(&[KeySpec::rest(1, 1, KeyFlags::READ)])
             .docs(
                 "1.0.0",
@@ -87,6 +115,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("mset", -3, Group::String, Flags::WRITE_DENYOOM)
+            .syntax("<key value>...")
             .keys(&[KeySpec::rest(1, 2, KeyFlags::OVERWRITE)])
             .docs(
                 "1.0.1",
@@ -97,6 +126,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("msetnx", -3, Group::String, Flags::WRITE_DENYOOM)
+            .syntax("<key value>...")
             .keys(&[KeySpec::rest(1, 2, KeyFlags::CREATE)])
             .docs(
                 "1.0.1",

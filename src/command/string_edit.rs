@@ -10,6 +10,7 @@ use std::ops::Range;
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("append", 3, Group::String, Flags::WRITE_DENYOOM_FAST)
+            .syntax("key value")
             .keys(&[KeySpec::one(1, KeyFlags::EXTEND)])
             .docs(
                 "2.0.0",
@@ -23,6 +24,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("strlen", 2, Group::String, Flags::READ_FAST)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::RO)])
             .docs(
                 "2.2.0",
@@ -33,6 +35,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("setrange", 4, Group::String, Flags::WRITE_DENYOOM)
+            .syntax("key offset value")
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
             .docs(
                 "2.2.0",
@@ -46,6 +49,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("getrange", 4, Group::String, Flags::READONLY)
+            .syntax("key start end")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "2.4.0",
@@ -59,6 +63,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("substr", 4, Group::String, Flags::READONLY)
+            .syntax("key start end")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "1.0.0",
@@ -67,11 +72,13 @@ pub static COMMANDS: &[Command<Handler>] = &[
                  substring from an existing string is very cheap, it can be considered \
                  O(1) for small strings.",
                 "Get a substring of the string stored at a key",
-            ),
+            )
+            .deprecated("2.0.0", "`GETRANGE`"),
         substr,
     ),
     Command::new(
         Spec::new("incr", 2, Group::String, Flags::WRITE_DENYOOM_FAST)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::MODIFY)])
             .docs(
                 "1.0.0",
@@ -82,6 +89,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("decr", 2, Group::String, Flags::WRITE_DENYOOM_FAST)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::MODIFY)])
             .docs(
                 "1.0.0",
@@ -92,6 +100,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("incrby", 3, Group::String, Flags::WRITE_DENYOOM_FAST)
+            .syntax("key increment:integer")
             .keys(&[KeySpec::one(1, KeyFlags::MODIFY)])
             .docs(
                 "1.0.0",
@@ -102,6 +111,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("decrby", 3, Group::String, Flags::WRITE_DENYOOM_FAST)
+            .syntax("key decrement:integer")
             .keys(&[KeySpec::one(1, KeyFlags::MODIFY)])
             .docs(
                 "1.0.0",

@@ -9,6 +9,7 @@ use crate::value::{Str, StrBuf, Value};
 
 pub static COMMANDS: &[Command<Handler>] = &[Command::new(
     Spec::new("incrbyfloat", 3, Group::String, Flags::WRITE_DENYOOM_FAST)
+        .syntax("key increment:double")
         .keys(&[KeySpec::one(1, KeyFlags::MODIFY)])
         .docs(
             "2.6.0",

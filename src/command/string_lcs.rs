@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 
 pub static COMMANDS: &[Command<Handler>] = &[Command::new(
     Spec::new("lcs", -3, Group::String, Flags::READONLY)
+        .syntax("key1 key2#0 [LEN] [IDX] [MINMATCHLEN len:integer] [WITHMATCHLEN]")
         .keys(&[KeySpec {
             flags: KeyFlags::READ,
             begin: Begin::Index(1),

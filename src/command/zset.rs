@@ -16,6 +16,10 @@ use smallvec::SmallVec;
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("zadd", -4, Group::SortedSet, Flags::WRITE_DENYOOM_FAST)
+            .syntax(
+                "key [condition: NX | XX]@3.0.2 [comparison: GT | LT]@6.2.0 \
+                 [CH:change]@3.0.2 [INCR:increment]@3.0.2 <score member>...",
+            )
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
             .docs(
                 "1.2.0",
@@ -23,11 +27,17 @@ pub static COMMANDS: &[Command<Handler>] = &[
                  the sorted set.",
                 "Add one or more members to a sorted set, or update its score if it \
                  already exists",
-            ),
+            )
+            .history(&[
+                ("2.4.0", "Accepts multiple elements."),
+                ("3.0.2", "Added the `XX`, `NX`, `CH` and `INCR` options."),
+                ("6.2.0", "Added the `GT` and `LT` options."),
+            ]),
         zadd,
     ),
     Command::new(
         Spec::new("zincrby", 4, Group::SortedSet, Flags::WRITE_DENYOOM_FAST)
+            .syntax("key increment:integer member")
             .keys(&[KeySpec::one(1, KeyFlags::MODIFY)])
             .docs(
                 "1.2.0",
@@ -38,17 +48,20 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("zrem", -3, Group::SortedSet, Flags::WRITE_FAST)
+            .syntax("key member ...")
             .keys(&[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))])
             .docs(
                 "1.2.0",
                 "O(M*log(N)) with N being the number of elements in the sorted set and \
                  M the number of elements to be removed.",
                 "Remove one or more members from a sorted set",
-            ),
+            )
+            .history(&[("2.4.0", "Accepts multiple elements.")]),
         zrem,
     ),
     Command::new(
         Spec::new("zscore", 3, Group::SortedSet, Flags::READ_FAST)
+            .syntax("key member")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "1.2.0",
@@ -59,6 +72,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("zmscore", -3, Group::SortedSet, Flags::READ_FAST)
+            .syntax("key member ...")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "6.2.0",
@@ -69,33 +83,39 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("zcard", 2, Group::SortedSet, Flags::READ_FAST)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::RO)])
             .docs("1.2.0", "O(1)", "Get the number of members in a sorted set"),
         zcard,
     ),
     Command::new(
         Spec::new("zrank", -3, Group::SortedSet, Flags::READ_FAST)
+            .syntax("key member [WITHSCORE]@7.2.0")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "2.0.0",
                 "O(log(N))",
                 "Determine the index of a member in a sorted set",
-            ),
+            )
+            .history(&[("7.2.0", "Added the optional `WITHSCORE` argument.")]),
         zrank,
     ),
     Command::new(
         Spec::new("zrevrank", -3, Group::SortedSet, Flags::READ_FAST)
+            .syntax("key member [WITHSCORE]@7.2.0")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "2.0.0",
                 "O(log(N))",
                 "Determine the index of a member in a sorted set, with scores ordered \
                  from high to low",
-            ),
+            )
+            .history(&[("7.2.0", "Added the optional `WITHSCORE` argument.")]),
         zrevrank,
     ),
     Command::new(
         Spec::new("zscan", -3, Group::SortedSet, Flags::READONLY)
+            .syntax("key cursor [MATCH pattern] [COUNT count]")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .tips(&["nondeterministic_output"])
             .docs(

@@ -26,11 +26,15 @@ pub static COMMANDS: &[Command<Handler>] = &[
             Group::SortedSet,
             Flags::READONLY.union(Flags::MOVABLE_KEYS),
         )
+        .syntax(
+            "numkeys key ... [WEIGHTS weight ...] \
+             [AGGREGATE <aggregate: SUM | MIN | MAX>] [WITHSCORES]",
+        )
         .keys(&[KeySpec::counted(1, KeyFlags::READ)])
         .docs(
             "6.2.0",
             "O(N)+O(M*log(M)) with N being the sum of the sizes of the input sorted \
-                 sets, and M being the number of elements in the resulting sorted set.",
+             sets, and M being the number of elements in the resulting sorted set.",
             "Add multiple sorted sets",
         ),
         zunion,
@@ -42,12 +46,16 @@ pub static COMMANDS: &[Command<Handler>] = &[
             Group::SortedSet,
             Flags::READONLY.union(Flags::MOVABLE_KEYS),
         )
+        .syntax(
+            "numkeys key ... [WEIGHTS weight ...] \
+             [AGGREGATE <aggregate: SUM | MIN | MAX>] [WITHSCORES]",
+        )
         .keys(&[KeySpec::counted(1, KeyFlags::READ)])
         .docs(
             "6.2.0",
             "O(N*K)+O(M*log(M)) worst case with N being the smallest input sorted \
-                 set, K being the number of input sorted sets and M being the number of \
-                 elements in the resulting sorted set.",
+             set, K being the number of input sorted sets and M being the number of \
+             elements in the resulting sorted set.",
             "Intersect multiple sorted sets",
         ),
         zinter,
@@ -59,12 +67,13 @@ pub static COMMANDS: &[Command<Handler>] = &[
             Group::SortedSet,
             Flags::READONLY.union(Flags::MOVABLE_KEYS),
         )
+        .syntax("numkeys key ... [WITHSCORES]")
         .keys(&[KeySpec::counted(1, KeyFlags::READ)])
         .docs(
             "6.2.0",
             "O(L + (N-K)log(N)) worst case where L is the total number of elements \
-                 in all the sets, N is the size of the first set, and K is the size of \
-                 the result set.",
+             in all the sets, N is the size of the first set, and K is the size of \
+             the result set.",
             "Subtract multiple sorted sets",
         ),
         zdiff,
@@ -76,6 +85,10 @@ pub static COMMANDS: &[Command<Handler>] = &[
             Group::SortedSet,
             Flags::WRITE_DENYOOM.union(Flags::MOVABLE_KEYS),
         )
+        .syntax(
+            "destination numkeys key ... [WEIGHTS weight ...] \
+             [AGGREGATE <aggregate: SUM | MIN | MAX>]",
+        )
         .keys(&[
             KeySpec::one(1, KeyFlags::OVERWRITE),
             KeySpec::counted(2, KeyFlags::READ),
@@ -83,7 +96,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
         .docs(
             "2.0.0",
             "O(N)+O(M log(M)) with N being the sum of the sizes of the input sorted \
-                 sets, and M being the number of elements in the resulting sorted set.",
+             sets, and M being the number of elements in the resulting sorted set.",
             "Add multiple sorted sets and store the resulting sorted set in a new key",
         ),
         zunionstore,
@@ -95,6 +108,10 @@ pub static COMMANDS: &[Command<Handler>] = &[
             Group::SortedSet,
             Flags::WRITE_DENYOOM.union(Flags::MOVABLE_KEYS),
         )
+        .syntax(
+            "destination numkeys key ... [WEIGHTS weight ...] \
+             [AGGREGATE <aggregate: SUM | MIN | MAX>]",
+        )
         .keys(&[
             KeySpec::one(1, KeyFlags::OVERWRITE),
             KeySpec::counted(2, KeyFlags::READ),
@@ -102,10 +119,10 @@ pub static COMMANDS: &[Command<Handler>] = &[
         .docs(
             "2.0.0",
             "O(N*K)+O(M*log(M)) worst case with N being the smallest input sorted \
-                 set, K being the number of input sorted sets and M being the number of \
-                 elements in the resulting sorted set.",
+             set, K being the number of input sorted sets and M being the number of \
+             elements in the resulting sorted set.",
             "Intersect multiple sorted sets and store the resulting sorted set in a \
-                 new key",
+             new key",
         ),
         zinterstore,
     ),
@@ -116,6 +133,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
             Group::SortedSet,
             Flags::WRITE_DENYOOM.union(Flags::MOVABLE_KEYS),
         )
+        .syntax("destination numkeys key ...")
         .keys(&[
             KeySpec::one(1, KeyFlags::OVERWRITE),
             KeySpec::counted(2, KeyFlags::READ),
@@ -123,10 +141,10 @@ pub static COMMANDS: &[Command<Handler>] = &[
         .docs(
             "6.2.0",
             "O(L + (N-K)log(N)) worst case where L is the total number of elements \
-                 in all the sets, N is the size of the first set, and K is the size of \
-                 the result set.",
+             in all the sets, N is the size of the first set, and K is the size of \
+             the result set.",
             "Subtract multiple sorted sets and store the resulting sorted set in a \
-                 new key",
+             new key",
         ),
         zdiffstore,
     ),
@@ -137,11 +155,12 @@ pub static COMMANDS: &[Command<Handler>] = &[
             Group::SortedSet,
             Flags::READONLY.union(Flags::MOVABLE_KEYS),
         )
+        .syntax("numkeys key ... [LIMIT limit]")
         .keys(&[KeySpec::counted(1, KeyFlags::READ)])
         .docs(
             "7.0.0",
             "O(N*K) worst case with N being the smallest input sorted set, K being \
-                 the number of input sorted sets.",
+             the number of input sorted sets.",
             "Intersect multiple sorted sets and return the cardinality of the result",
         ),
         zintercard,

@@ -17,6 +17,7 @@ use std::ops::Range;
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("zpopmin", -2, Group::SortedSet, Flags::WRITE_FAST)
+            .syntax("key [count]")
             .keys(&[KeySpec::one(1, KeyFlags::TAKE)])
             .docs(
                 "5.0.0",
@@ -28,6 +29,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("zpopmax", -2, Group::SortedSet, Flags::WRITE_FAST)
+            .syntax("key [count]")
             .keys(&[KeySpec::one(1, KeyFlags::TAKE)])
             .docs(
                 "5.0.0",
@@ -44,18 +46,20 @@ pub static COMMANDS: &[Command<Handler>] = &[
             Group::SortedSet,
             Flags::WRITE.union(Flags::MOVABLE_KEYS),
         )
+        .syntax("numkeys key ... <where: MIN | MAX> [COUNT count]")
         .keys(&[KeySpec::counted(1, KeyFlags::TAKE)])
         .docs(
             "7.0.0",
             "O(K) + O(M*log(N)) where K is the number of provided keys, N being the \
-                 number of elements in the sorted set, and M being the number of \
-                 elements popped.",
+             number of elements in the sorted set, and M being the number of \
+             elements popped.",
             "Remove and return members with scores in a sorted set",
         ),
         zmpop,
     ),
     Command::new(
         Spec::new("zrandmember", -2, Group::SortedSet, Flags::READONLY)
+            .syntax("key [options: count [WITHSCORES]]")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .tips(&["nondeterministic_output"])
             .docs(
@@ -75,6 +79,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 .union(Flags::BLOCKING)
                 .union(Flags::FAST),
         )
+        .syntax("key ... timeout")
         .keys(&[KeySpec {
             flags: KeyFlags::TAKE,
             begin: Begin::Index(1),
@@ -84,8 +89,12 @@ pub static COMMANDS: &[Command<Handler>] = &[
             "5.0.0",
             "O(log(N)) with N being the number of elements in the sorted set.",
             "Remove and return the member with the lowest score from one or more \
-                 sorted sets, or block until one is available",
-        ),
+             sorted sets, or block until one is available",
+        )
+        .history(&[(
+            "6.0.0",
+            "`timeout` is interpreted as a double instead of an integer.",
+        )]),
         bzpopmin,
     ),
     Command::new(
@@ -98,6 +107,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 .union(Flags::BLOCKING)
                 .union(Flags::FAST),
         )
+        .syntax("key ... timeout")
         .keys(&[KeySpec {
             flags: KeyFlags::TAKE,
             begin: Begin::Index(1),
@@ -107,8 +117,12 @@ pub static COMMANDS: &[Command<Handler>] = &[
             "5.0.0",
             "O(log(N)) with N being the number of elements in the sorted set.",
             "Remove and return the member with the highest score from one or more \
-                 sorted sets, or block until one is available",
-        ),
+             sorted sets, or block until one is available",
+        )
+        .history(&[(
+            "6.0.0",
+            "`timeout` is interpreted as a double instead of an integer.",
+        )]),
         bzpopmax,
     ),
     Command::new(
@@ -120,14 +134,15 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 .union(Flags::BLOCKING)
                 .union(Flags::MOVABLE_KEYS),
         )
+        .syntax("timeout numkeys key ... <where: MIN | MAX> [COUNT count]")
         .keys(&[KeySpec::counted(2, KeyFlags::TAKE)])
         .docs(
             "7.0.0",
             "O(K) + O(M*log(N)) where K is the number of provided keys, N being the \
-                 number of elements in the sorted set, and M being the number of \
-                 elements popped.",
+             number of elements in the sorted set, and M being the number of \
+             elements popped.",
             "Remove and return members with scores in a sorted set or block until \
-                 one is available",
+             one is available",
         ),
         bzmpop,
     ),

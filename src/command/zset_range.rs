@@ -14,6 +14,7 @@ use std::ops::Range;
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("zcount", 4, Group::SortedSet, Flags::READ_FAST)
+            .syntax("key min:double max:double")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "2.0.0",
@@ -24,6 +25,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("zlexcount", 4, Group::SortedSet, Flags::READ_FAST)
+            .syntax("key min max")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "2.8.9",
@@ -35,17 +37,26 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("zrange", -4, Group::SortedSet, Flags::READONLY)
+            .syntax(
+                "key start:string stop:string [sortby: BYSCORE | BYLEX]@6.2.0 [REV]@6.2.0 \
+                 [LIMIT <offset count>]@6.2.0 [WITHSCORES]",
+            )
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "1.2.0",
                 "O(log(N)+M) with N being the number of elements in the sorted set and \
                  M the number of elements returned.",
                 "Return a range of members in a sorted set",
-            ),
+            )
+            .history(&[(
+                "6.2.0",
+                "Added the `REV`, `BYSCORE`, `BYLEX` and `LIMIT` options.",
+            )]),
         zrange,
     ),
     Command::new(
         Spec::new("zrangestore", -5, Group::SortedSet, Flags::WRITE_DENYOOM)
+            .syntax("dst src min max [sortby: BYSCORE | BYLEX] [REV] [LIMIT <offset count>]")
             .keys(&[
                 KeySpec::one(1, KeyFlags::OVERWRITE),
                 KeySpec::one(2, KeyFlags::READ),
@@ -60,6 +71,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("zrevrange", -4, Group::SortedSet, Flags::READONLY)
+            .syntax("key start stop [WITHSCORES]")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "1.2.0",
@@ -67,11 +79,13 @@ pub static COMMANDS: &[Command<Handler>] = &[
                  M the number of elements returned.",
                 "Return a range of members in a sorted set, by index, with scores \
                  ordered from high to low",
-            ),
+            )
+            .deprecated("6.2.0", "`ZRANGE` with the `REV` argument"),
         zrevrange,
     ),
     Command::new(
         Spec::new("zrangebyscore", -4, Group::SortedSet, Flags::READONLY)
+            .syntax("key min:double max:double [WITHSCORES]@2.0.0 [LIMIT <offset count>]")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "1.0.5",
@@ -80,11 +94,14 @@ pub static COMMANDS: &[Command<Handler>] = &[
                  asking for the first 10 elements with LIMIT), you can consider it \
                  O(log(N)).",
                 "Return a range of members in a sorted set, by score",
-            ),
+            )
+            .history(&[("2.0.0", "Added the `WITHSCORES` modifier.")])
+            .deprecated("6.2.0", "`ZRANGE` with the `BYSCORE` argument"),
         zrangebyscore,
     ),
     Command::new(
         Spec::new("zrevrangebyscore", -4, Group::SortedSet, Flags::READONLY)
+            .syntax("key max:double min:double [WITHSCORES] [LIMIT <offset count>]")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "2.2.0",
@@ -94,11 +111,14 @@ pub static COMMANDS: &[Command<Handler>] = &[
                  O(log(N)).",
                 "Return a range of members in a sorted set, by score, with scores \
                  ordered from high to low",
-            ),
+            )
+            .history(&[("2.1.6", "`min` and `max` can be exclusive.")])
+            .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYSCORE` arguments"),
         zrevrangebyscore,
     ),
     Command::new(
         Spec::new("zrangebylex", -4, Group::SortedSet, Flags::READONLY)
+            .syntax("key min max [LIMIT <offset count>]")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "2.8.9",
@@ -107,11 +127,13 @@ pub static COMMANDS: &[Command<Handler>] = &[
                  asking for the first 10 elements with LIMIT), you can consider it \
                  O(log(N)).",
                 "Return a range of members in a sorted set, by lexicographical range",
-            ),
+            )
+            .deprecated("6.2.0", "`ZRANGE` with the `BYLEX` argument"),
         zrangebylex,
     ),
     Command::new(
         Spec::new("zrevrangebylex", -4, Group::SortedSet, Flags::READONLY)
+            .syntax("key max min [LIMIT <offset count>]")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "2.8.9",
@@ -121,11 +143,13 @@ pub static COMMANDS: &[Command<Handler>] = &[
                  O(log(N)).",
                 "Return a range of members in a sorted set, by lexicographical range, \
                  ordered from higher to lower strings.",
-            ),
+            )
+            .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYLEX` arguments"),
         zrevrangebylex,
     ),
     Command::new(
         Spec::new("zremrangebyrank", 4, Group::SortedSet, Flags::WRITE)
+            .syntax("key start stop")
             .keys(&[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))])
             .docs(
                 "2.0.0",
@@ -137,6 +161,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("zremrangebyscore", 4, Group::SortedSet, Flags::WRITE)
+            .syntax("key min:double max:double")
             .keys(&[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))])
             .docs(
                 "1.2.0",
@@ -148,6 +173,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("zremrangebylex", 4, Group::SortedSet, Flags::WRITE)
+            .syntax("key min max")
             .keys(&[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))])
             .docs(
                 "2.8.9",

@@ -63,6 +63,7 @@ pub static COMMANDS: &[Command<Run>] = &[
             Group::Transactions,
             TRANSACTION.union(Flags::FAST).union(Flags::ALLOW_BUSY),
         )
+        .syntax("key ...")
         .keys(&[KeySpec::rest(1, 1, KeyFlags::RO)])
         .docs(
             "2.2.0",

@@ -99,58 +99,40 @@ const fn eval(
     since: &'static str,
     summary: &'static str,
 ) -> Command<Invocation> {
-    let (flags, keys) = if read_only {
-        (EVAL_RO_FLAGS, KEYS_READ)
-    } else {
-        (EVAL_FLAGS, KEYS_USED)
+    let (flags, keys) = match (read_only, by) {
+        (true, _) => (EVAL_RO_FLAGS, KEYS_READ),
+        (false, By::Function) => (FCALL_FLAGS, KEYS_USED),
+        (false, By::Body | By::Sha) => (EVAL_FLAGS, KEYS_USED),
     };
-    let spec = Spec::new(name, -3, Group::Scripting, flags).docs(since, DEPENDS, summary);
+    let (syntax, complexity) = match by {
+        By::Body => ("script numkeys [key ...] [arg ...]", DEPENDS),
+        By::Sha => ("sha1 numkeys [key ...] [arg ...]", DEPENDS),
+        By::Function => (
+            "function numkeys [key ...] [arg ...]",
+            "Depends on the function that is executed.",
+        ),
+    };
+    let spec = Spec::new(name, -3, Group::Scripting, flags);
+    let spec = spec.syntax(syntax).docs(since, complexity, summary);
     Command::new(spec.keys(keys), Invocation { by, read_only })
 }
 
-const fn fcall(name: &'static str, read_only: bool, summary: &'static str) -> Command<Invocation> {
-    let (flags, keys) = if read_only {
-        (EVAL_RO_FLAGS, KEYS_READ)
-    } else {
-        (FCALL_FLAGS, KEYS_USED)
-    };
-    let depends = "Depends on the function that is executed.";
-    let spec = Spec::new(name, -3, Group::Scripting, flags).docs("7.0.0", depends, summary);
-    let by = By::Function;
-    Command::new(spec.keys(keys), Invocation { by, read_only })
-}
+const SUMMARY: &str = "Execute a Lua script server side";
+const SUMMARY_RO: &str = "Execute a read-only Lua script server side";
 
 pub static COMMANDS: &[Command<Invocation>] = &[
+    eval("eval", false, By::Body, "2.6.0", SUMMARY),
+    eval("evalsha", false, By::Sha, "2.6.0", SUMMARY),
+    eval("eval_ro", true, By::Body, "7.0.0", SUMMARY_RO),
+    eval("evalsha_ro", true, By::Sha, "7.0.0", SUMMARY_RO),
+    eval("fcall", false, By::Function, "7.0.0", "Invoke a function"),
     eval(
-        "eval",
-        false,
-        By::Body,
-        "2.6.0",
-        "Executes a server-side Lua script.",
-    ),
-    eval(
-        "evalsha",
-        false,
-        By::Sha,
-        "2.6.0",
-        "Executes a server-side Lua script by SHA1 digest.",
-    ),
-    eval(
-        "eval_ro",
+        "fcall_ro",
         true,
-        By::Body,
+        By::Function,
         "7.0.0",
-        "Executes a read-only server-side Lua script.",
+        "Invoke a read-only function",
     ),
-    eval(
-        "evalsha_ro",
-        true,
-        By::Sha,
-        "7.0.0",
-        "Executes a read-only server-side Lua script by SHA1 digest.",
-    ),
-    fcall("fcall", false, "Invoke a function"),
-    fcall("fcall_ro", true, "Invoke a read-only function"),
 ];
 
 /// What a shard needs to run scripts.

@@ -13,54 +13,91 @@ use crate::value::{Limits, Listpack, Stream};
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("xadd", -5, Group::Stream, Flags::WRITE_DENYOOM_FAST)
+            .syntax(
+                "key [NOMKSTREAM]@6.2.0 \
+                 [trim: <strategy: MAXLEN | MINID@6.2.0> \
+                 [operator: =:equal | ~:approximately] threshold [LIMIT count]@6.2.0] \
+                 <id_or_auto: *:auto_id | id> <field value>...",
+            )
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
             .tips(&["nondeterministic_output"])
             .docs(
                 "5.0.0",
-                "O(1) when adding a new entry, O(N) when trimming where N being the number of entries evicted.",
+                "O(1) when adding a new entry, O(N) when trimming where N being the \
+                 number of entries evicted.",
                 "Appends a new entry to a stream",
-            ),
+            )
+            .history(&[
+                (
+                    "6.2.0",
+                    "Added the `NOMKSTREAM` option, `MINID` trimming strategy and the `LIMIT` \
+                     option.",
+                ),
+                ("7.0.0", "Added support for the `<ms>-*` explicit ID form."),
+            ]),
         xadd,
     ),
     Command::new(
         Spec::new("xtrim", -4, Group::Stream, Flags::WRITE)
+            .syntax(
+                "key \
+                 <trim: <strategy: MAXLEN | MINID@6.2.0> \
+                 [operator: =:equal | ~:approximately] threshold [LIMIT count]@6.2.0>",
+            )
             .keys(&[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))])
             .tips(&["nondeterministic_output"])
             .docs(
                 "5.0.0",
-                "O(N), with N being the number of evicted entries. Constant times are very small however, \
-                 since entries are organized in macro nodes containing multiple entries that can be \
-                 released with a single deallocation.",
+                "O(N), with N being the number of evicted entries. Constant times are \
+                 very small however, since entries are organized in macro nodes \
+                 containing multiple entries that can be released with a single \
+                 deallocation.",
                 "Trims the stream to (approximately if '~' is passed) a certain size",
-            ),
+            )
+            .history(&[(
+                "6.2.0",
+                "Added the `MINID` trimming strategy and the `LIMIT` option.",
+            )]),
         xtrim,
     ),
     Command::new(
         Spec::new("xdel", -3, Group::Stream, Flags::WRITE_FAST)
+            .syntax("key id ...")
             .keys(&[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))])
             .docs(
                 "5.0.0",
-                "O(1) for each single item to delete in the stream, regardless of the stream size.",
-                "Removes the specified entries from the stream. Returns the number of items actually \
-                 deleted, that may be different from the number of IDs passed in case certain IDs do not \
-                 exist.",
+                "O(1) for each single item to delete in the stream, regardless of the \
+                 stream size.",
+                "Removes the specified entries from the stream. Returns the number of \
+                 items actually deleted, that may be different from the number of IDs \
+                 passed in case certain IDs do not exist.",
             ),
         xdel,
     ),
     Command::new(
         Spec::new("xsetid", -3, Group::Stream, Flags::WRITE_DENYOOM_FAST)
+            .syntax(
+                "key last-id [ENTRIESADDED entries_added:integer]@7.0.0 \
+                 [MAXDELETEDID max_deleted_entry_id]@7.0.0",
+            )
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
             .docs(
                 "5.0.0",
                 "O(1)",
                 "An internal command for replicating stream values",
-            ),
+            )
+            .history(&[(
+                "7.0.0",
+                "Added the `entries_added` and `max_deleted_entry_id` arguments.",
+            )]),
         xsetid,
     ),
 ];
 
-const NOT_GREATER: Error =
-    Error::text("ERR The ID specified in XADD is equal or smaller than the target stream top item");
+const NOT_GREATER: Error = Error::text(
+    "ERR The ID specified in XADD is equal or smaller than the target stream \
+                 top item",
+);
 
 const TOO_LARGE: Error = Error::text("ERR Elements are too large to be stored");
 

@@ -13,26 +13,38 @@ use crate::value::stream::{ConsumerKey, GroupKey, IdText, Pending, StreamId};
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("xclaim", -6, Group::Stream, Flags::WRITE_FAST)
+            .syntax(
+                "key group consumer min-idle-time id ... [IDLE ms:integer] \
+                 [TIME unix-time-milliseconds] [RETRYCOUNT count] [FORCE] [JUSTID] \
+                 [LASTID id]",
+            )
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
             .tips(&["nondeterministic_output"])
             .docs(
                 "5.0.0",
-                "O(log N) with N being the number of messages in the PEL of the consumer group.",
-                "Changes (or acquires) ownership of a message in a consumer group, as if the message was \
-                 delivered to the specified consumer.",
+                "O(log N) with N being the number of messages in the PEL of the consumer \
+                 group.",
+                "Changes (or acquires) ownership of a message in a consumer group, as if \
+                 the message was delivered to the specified consumer.",
             ),
         xclaim,
     ),
     Command::new(
         Spec::new("xautoclaim", -6, Group::Stream, Flags::WRITE_FAST)
+            .syntax("key group consumer min-idle-time start:string [COUNT count] [JUSTID]")
             .keys(&[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))])
             .tips(&["nondeterministic_output"])
             .docs(
                 "6.2.0",
                 "O(1) if COUNT is small.",
-                "Changes (or acquires) ownership of messages in a consumer group, as if the messages were \
-                 delivered to the specified consumer.",
-            ),
+                "Changes (or acquires) ownership of messages in a consumer group, as if \
+                 the messages were delivered to the specified consumer.",
+            )
+            .history(&[(
+                "7.0.0",
+                "Added an element to the reply array, containing deleted entries the \
+                 command cleared from the PEL",
+            )]),
         xautoclaim,
     ),
 ];

@@ -20,13 +20,15 @@ pub static COMMANDS: &[Command<Handler>] = &[
     ),
     Command::new(
         Spec::new("xack", -4, Group::Stream, Flags::WRITE_FAST)
+            .syntax("key group id ...")
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
             .docs(
                 "5.0.0",
                 "O(1) for each message ID processed.",
-                "Marks a pending message as correctly processed, effectively removing it from the pending \
-                 entries list of the consumer group. Return value of the command is the number of messages \
-                 successfully acknowledged, that is, the IDs we were actually able to resolve in the PEL.",
+                "Marks a pending message as correctly processed, effectively removing it \
+                 from the pending entries list of the consumer group. Return value of the \
+                 command is the number of messages successfully acknowledged, that is, \
+                 the IDs we were actually able to resolve in the PEL.",
             ),
         xack,
     ),
@@ -35,26 +37,35 @@ pub static COMMANDS: &[Command<Handler>] = &[
 static SUBCOMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("xgroup|create", -5, Group::Stream, Flags::WRITE_DENYOOM)
+            .syntax(
+                "key groupname <id: id | $:new_id> [MKSTREAM] \
+                 [ENTRIESREAD entries_read:integer]",
+            )
             .keys(&[KeySpec::one(2, KeyFlags::EXTEND)])
-            .docs("5.0.0", "O(1)", "Create a consumer group."),
+            .docs("5.0.0", "O(1)", "Create a consumer group.")
+            .history(&[("7.0.0", "Added the `entries_read` named argument.")]),
         create,
     ),
     Command::new(
         Spec::new("xgroup|setid", -5, Group::Stream, Flags::WRITE)
+            .syntax("key groupname <id: id | $:new_id> [ENTRIESREAD entries_read:integer]")
             .keys(&[KeySpec::one(2, KeyFlags::ALTER)])
             .docs(
                 "5.0.0",
                 "O(1)",
                 "Set a consumer group to an arbitrary last delivered ID value.",
-            ),
+            )
+            .history(&[("7.0.0", "Added the optional `entries_read` argument.")]),
         setid,
     ),
     Command::new(
         Spec::new("xgroup|destroy", 4, Group::Stream, Flags::WRITE)
+            .syntax("key groupname")
             .keys(&[KeySpec::one(2, KeyFlags::RW.union(KeyFlags::DELETE))])
             .docs(
                 "5.0.0",
-                "O(N) where N is the number of entries in the group's pending entries list (PEL).",
+                "O(N) where N is the number of entries in the group's pending entries \
+                 list (PEL).",
                 "Destroy a consumer group.",
             ),
         destroy,
@@ -66,12 +77,14 @@ static SUBCOMMANDS: &[Command<Handler>] = &[
             Group::Stream,
             Flags::WRITE_DENYOOM,
         )
+        .syntax("key groupname consumername")
         .keys(&[KeySpec::one(2, KeyFlags::EXTEND)])
         .docs("6.2.0", "O(1)", "Create a consumer in a consumer group."),
         createconsumer,
     ),
     Command::new(
         Spec::new("xgroup|delconsumer", 5, Group::Stream, Flags::WRITE)
+            .syntax("key groupname consumername")
             .keys(&[KeySpec::one(2, KeyFlags::RW.union(KeyFlags::DELETE))])
             .docs("5.0.0", "O(1)", "Delete a consumer from a consumer group."),
         delconsumer,

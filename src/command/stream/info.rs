@@ -19,6 +19,7 @@ pub static COMMANDS: &[Command<Handler>] = &[Command::container(
     &[
         Command::new(
             Spec::new("xinfo|consumers", 4, Group::Stream, Flags::READONLY)
+                .syntax("key groupname")
                 .keys(&[KeySpec::one(2, KeyFlags::READ)])
                 .tips(&["nondeterministic_output"])
                 .docs("5.0.0", "O(1)", "List the consumers in a consumer group"),
@@ -26,14 +27,25 @@ pub static COMMANDS: &[Command<Handler>] = &[Command::container(
         ),
         Command::new(
             Spec::new("xinfo|groups", 3, Group::Stream, Flags::READONLY)
+                .syntax("key")
                 .keys(&[KeySpec::one(2, KeyFlags::READ)])
-                .docs("5.0.0", "O(1)", "List the consumer groups of a stream"),
+                .docs("5.0.0", "O(1)", "List the consumer groups of a stream")
+                .history(&[("7.0.0", "Added the `entries-read` and `lag` fields")]),
             groups,
         ),
         Command::new(
             Spec::new("xinfo|stream", -3, Group::Stream, Flags::READONLY)
+                .syntax("key [FULL <full: [COUNT count]>]")
                 .keys(&[KeySpec::one(2, KeyFlags::READ)])
-                .docs("5.0.0", "O(1)", "Get information about a stream"),
+                .docs("5.0.0", "O(1)", "Get information about a stream")
+                .history(&[
+                    ("6.0.0", "Added the `FULL` modifier."),
+                    (
+                        "7.0.0",
+                        "Added the `max-deleted-entry-id`, `entries-added`, \
+                         `recorded-first-entry-id`, `entries-read` and `lag` fields",
+                    ),
+                ]),
             stream,
         ),
         Command::new(

@@ -16,17 +16,28 @@ pub static COMMANDS: &[Command<Handler>] = &[Command::new(
         crate::command::spec::Group::Stream,
         Flags::READONLY,
     )
+    .syntax(
+        "key group \
+         [filters: [IDLE min-idle-time:integer]@6.2.0 start:string end:string \
+         count [consumer]]",
+    )
     .keys(&[KeySpec::one(1, KeyFlags::READ)])
     .tips(&["nondeterministic_output"])
     .docs(
         "5.0.0",
-        "O(N) with N being the number of elements returned, so asking for a small fixed number of entries per \
-         call is O(1). O(M), where M is the total number of entries scanned when used with the IDLE filter. \
-         When the command returns just the summary and the list of consumers is small, it runs in O(1) time; \
-         otherwise, an additional O(N) time for iterating every consumer.",
-        "Return information and entries from a stream consumer group pending entries list, that are messages \
-         fetched but never acknowledged.",
-    ),
+        "O(N) with N being the number of elements returned, so asking for a small \
+         fixed number of entries per call is O(1). O(M), where M is the total \
+         number of entries scanned when used with the IDLE filter. When the \
+         command returns just the summary and the list of consumers is small, it \
+         runs in O(1) time; otherwise, an additional O(N) time for iterating \
+         every consumer.",
+        "Return information and entries from a stream consumer group pending \
+         entries list, that are messages fetched but never acknowledged.",
+    )
+    .history(&[(
+        "6.2.0",
+        "Added the `IDLE` option and exclusive range intervals.",
+    )]),
     xpending,
 )];
 

@@ -10,31 +10,40 @@ use crate::value::Stream;
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new("xlen", 2, Group::Stream, Flags::READ_FAST)
+            .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::RO)])
             .docs("5.0.0", "O(1)", "Return the number of entries in a stream"),
         xlen,
     ),
     Command::new(
         Spec::new("xrange", -4, Group::Stream, Flags::READONLY)
+            .syntax("key start:string end:string [COUNT count]")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "5.0.0",
-                "O(N) with N being the number of elements being returned. If N is constant (e.g. always \
-                 asking for the first 10 elements with COUNT), you can consider it O(1).",
-                "Return a range of elements in a stream, with IDs matching the specified IDs interval",
-            ),
+                "O(N) with N being the number of elements being returned. If N is \
+                 constant (e.g. always asking for the first 10 elements with COUNT), you \
+                 can consider it O(1).",
+                "Return a range of elements in a stream, with IDs matching the specified \
+                 IDs interval",
+            )
+            .history(&[("6.2.0", "Added exclusive ranges.")]),
         |ctx| range(ctx, false),
     ),
     Command::new(
         Spec::new("xrevrange", -4, Group::Stream, Flags::READONLY)
+            .syntax("key end:string start:string [COUNT count]")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs(
                 "5.0.0",
-                "O(N) with N being the number of elements returned. If N is constant (e.g. always asking \
-                 for the first 10 elements with COUNT), you can consider it O(1).",
-                "Return a range of elements in a stream, with IDs matching the specified IDs interval, in \
-                 reverse order (from greater to smaller IDs) compared to XRANGE",
-            ),
+                "O(N) with N being the number of elements returned. If N is constant \
+                 (e.g. always asking for the first 10 elements with COUNT), you can \
+                 consider it O(1).",
+                "Return a range of elements in a stream, with IDs matching the specified \
+                 IDs interval, in reverse order (from greater to smaller IDs) compared to \
+                 XRANGE",
+            )
+            .history(&[("6.2.0", "Added exclusive ranges.")]),
         |ctx| range(ctx, true),
     ),
 ];

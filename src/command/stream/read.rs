@@ -23,6 +23,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 .union(Flags::BLOCKING)
                 .union(Flags::MOVABLE_KEYS),
         )
+        .syntax("[COUNT count] [BLOCK milliseconds] STREAMS <streams: key ... id ...>")
         .keys(&[KeySpec {
             flags: KeyFlags::READ,
             begin: Begin::Keyword {
@@ -33,11 +34,12 @@ pub static COMMANDS: &[Command<Handler>] = &[
         }])
         .docs(
             "5.0.0",
-            "For each stream mentioned: O(N) with N being the number of elements being returned, it means \
-             that XREAD-ing with a fixed COUNT is O(1). Note that when the BLOCK option is used, XADD will \
-             pay O(M) time in order to serve the M clients blocked on the stream getting new data.",
-            "Return never seen elements in multiple streams, with IDs greater than the ones reported by the \
-             caller for each stream. Can block.",
+            "For each stream mentioned: O(N) with N being the number of elements \
+             being returned, it means that XREAD-ing with a fixed COUNT is O(1). Note \
+             that when the BLOCK option is used, XADD will pay O(M) time in order to \
+             serve the M clients blocked on the stream getting new data.",
+            "Return never seen elements in multiple streams, with IDs greater than \
+             the ones reported by the caller for each stream. Can block.",
         ),
         xread,
     ),
@@ -50,6 +52,10 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 .union(Flags::BLOCKING)
                 .union(Flags::MOVABLE_KEYS),
         )
+        .syntax(
+            "GROUP <group consumer> [COUNT count] [BLOCK milliseconds] [NOACK] \
+             STREAMS <streams: key ... id ...>",
+        )
         .keys(&[KeySpec {
             flags: KeyFlags::READ.union(KeyFlags::WRITES),
             begin: Begin::Keyword {
@@ -60,12 +66,13 @@ pub static COMMANDS: &[Command<Handler>] = &[
         }])
         .docs(
             "5.0.0",
-            "For each stream mentioned: O(M) with M being the number of elements returned. If M is constant \
-             (e.g. always asking for the first 10 elements with COUNT), you can consider it O(1). On the \
-             other side when XREADGROUP blocks, XADD will pay the O(N) time in order to serve the N clients \
+            "For each stream mentioned: O(M) with M being the number of elements \
+             returned. If M is constant (e.g. always asking for the first 10 elements \
+             with COUNT), you can consider it O(1). On the other side when XREADGROUP \
+             blocks, XADD will pay the O(N) time in order to serve the N clients \
              blocked on the stream getting new data.",
-            "Return new entries from a stream using a consumer group, or access the history of the pending \
-             entries for a given consumer. Can block.",
+            "Return new entries from a stream using a consumer group, or access the \
+             history of the pending entries for a given consumer. Can block.",
         ),
         xreadgroup,
     ),

@@ -28,36 +28,69 @@ static SUBCOMMANDS: &[Command<EngineHandler>] = &[
     sub("client|getname", 2, SESSION, "2.6.9", "O(1)",
         "Get the current connection name", getname),
     sub("client|setname", 3, SESSION, "2.6.9", "O(1)",
-        "Set the current connection name", setname),
+        "Set the current connection name", setname)
+        .syntax("connection-name"),
     sub("client|setinfo", 4, SESSION, "7.2.0", "O(1)",
-        "Sets information specific to the client or connection.", setinfo),
+        "Sets information specific to the client or connection.", setinfo)
+        .syntax("<attr: LIB-NAME libname | LIB-VER libver>"),
     tipped("client|list", -2, ADMIN, "2.4.0", "O(N) where N is the number of client connections",
-        "Get the list of client connections", list),
+        "Get the list of client connections", list)
+        .syntax("[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>]@5.0.0 [ID <id: client-id ...>]@6.2.0")
+        .history(&[
+            ("2.8.12", "Added unique client `id` field."),
+            ("5.0.0", "Added optional `TYPE` filter."),
+            ("6.0.0", "Added `user` field."),
+            ("6.2.0", "Added `argv-mem`, `tot-mem`, `laddr` and `redir` fields and the optional `ID` filter."),
+            ("7.0.0", "Added `resp`, `multi-mem`, `rbs` and `rbp` fields."),
+            ("7.0.3", "Added `ssub` field."),
+            ("7.2.0", "Added `lib-name` and `lib-ver` fields."),
+        ]),
     tipped("client|info", 2, SESSION, "6.2.0", "O(1)",
         "Returns information about the current client connection.", info),
     sub("client|kill", -3, ADMIN, "2.4.0", "O(N) where N is the number of client connections",
-        "Kill the connection of a client", kill),
+        "Kill the connection of a client", kill)
+        .syntax("<filter: ip:port@..2.8.12 \
+                 | <new-format: [ID client-id]@2.8.12 \
+                 | [TYPE <normal_master_slave_pubsub: NORMAL | MASTER@3.2.0 | SLAVE | REPLICA@5.0.0 | PUBSUB>]@2.8.12 \
+                 | [USER username] | [ADDR ip:port] | [LADDR ip:port]@6.2.0 | [SKIPME yes/no] \
+                 | [MAXAGE maxage:integer]@7.4.0>...>")
+        .history(&[
+            ("2.8.12", "Added new filter format."),
+            ("2.8.12", "`ID` option."),
+            ("3.2.0", "Added `master` type in for `TYPE` option."),
+            ("5.0.0", "Replaced `slave` `TYPE` with `replica`. `slave` still supported for backward compatibility."),
+            ("6.2.0", "`LADDR` option."),
+            ("7.4.0", "`MAXAGE` option."),
+        ]),
     sub("client|reply", 3, SESSION, "3.2.0", "O(1)",
-        "Instruct the server whether to reply to commands", reply),
+        "Instruct the server whether to reply to commands", reply)
+        .syntax("<ON | OFF | SKIP>"),
     sub("client|no-evict", 3, ADMIN, "7.0.0", "O(1)",
-        "Set client eviction mode for the current connection", no_evict),
+        "Set client eviction mode for the current connection", no_evict)
+        .syntax("<enabled: ON | OFF>"),
     sub("client|no-touch", 3, SESSION, "7.2.0", "O(1)",
-        "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.", no_touch),
+        "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.", no_touch)
+        .syntax("<enabled: ON | OFF>"),
     sub("client|pause", -3, ADMIN, "2.9.50", "O(1)",
-        "Stop processing commands from clients for some time", pause),
+        "Stop processing commands from clients for some time", pause)
+        .syntax("timeout:integer [mode: WRITE | ALL]@6.2.0")
+        .history(&[("6.2.0", "`CLIENT PAUSE WRITE` mode added along with the `mode` option.")]),
     sub("client|unpause", 2, ADMIN, "6.2.0", "O(N) Where N is the number of paused clients",
         "Resume processing of clients that were paused", unpause),
     sub("client|unblock", -3, ADMIN, "5.0.0", "O(log N) where N is the number of client connections",
-        "Unblock a client blocked in a blocking command from a different connection", unblock),
+        "Unblock a client blocked in a blocking command from a different connection", unblock)
+        .syntax("client-id [TIMEOUT | ERROR]"),
     sub("client|trackinginfo", 2, SESSION, "6.2.0", "O(1)",
         "Return information about server assisted client side caching for the current connection",
         tracking::trackinginfo),
     sub("client|getredir", 2, SESSION, "6.0.0", "O(1)",
         "Get tracking notifications redirection client ID if any", tracking::getredir),
     sub("client|tracking", -3, SESSION, "6.0.0", "O(1). Some options may introduce additional complexity.",
-        "Enable or disable server assisted client side caching support", tracking::tracking),
+        "Enable or disable server assisted client side caching support", tracking::tracking)
+        .syntax("<status: ON | OFF> [REDIRECT client-id] [PREFIX prefix]... [BCAST] [OPTIN] [OPTOUT] [NOLOOP]"),
     sub("client|caching", 3, SESSION, "6.0.0", "O(1)",
-        "Instruct the server about tracking or not keys in the next request", tracking::caching),
+        "Instruct the server about tracking or not keys in the next request", tracking::caching)
+        .syntax("<mode: YES | NO>"),
     Command::new(help_spec("client|help", Group::Connection, "5.0.0"), client_help),
 ];
 

@@ -39,7 +39,12 @@ static SUBCOMMANDS: &[Command<EngineHandler>] = &[
             PER_COMMAND,
             "Get array of specific Redis command details, or all when no argument is given.",
         )
-        .tips(UNORDERED),
+        .syntax("[command-name ...]")
+        .tips(UNORDERED)
+        .history(&[(
+            "7.0.0",
+            "Allowed to be called with no argument to get info on all commands.",
+        )]),
         info,
     ),
     Command::new(
@@ -50,8 +55,9 @@ static SUBCOMMANDS: &[Command<EngineHandler>] = &[
             PER_COMMAND,
             "Get array of specific Redis command documentation",
         )
+        .syntax("[command-name ...]")
         .tips(UNORDERED),
-        docs,
+        super::command_docs::docs,
     ),
     Command::new(
         sub(
@@ -60,6 +66,10 @@ static SUBCOMMANDS: &[Command<EngineHandler>] = &[
             "7.0.0",
             "O(N) where N is the total number of Redis commands",
             "Get an array of Redis command names",
+        )
+        .syntax(
+            "[FILTERBY \
+             <filterby: MODULE module-name | ACLCAT category | PATTERN pattern>]",
         )
         .tips(UNORDERED),
         list,
@@ -273,43 +283,6 @@ fn put_typed(reply: &mut dyn Reply, kind: &str, pairs: usize) {
 fn put_pair(reply: &mut dyn Reply, name: &str, value: i64) {
     reply.bulk(name.as_bytes());
     reply.integer(value);
-}
-
-fn docs(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
-    let registry = &ctx.worker.shared.registry;
-    let names = ctx.args.skip(2);
-    let entries: Vec<&Entry> = if names.is_empty() {
-        registry.entries().iter().collect()
-    } else {
-        let found = names.iter().filter_map(|name| lookup(registry, name));
-        found.collect()
-    };
-    put_docs(ctx.reply, &entries);
-    Ok(Flow::Done)
-}
-
-fn put_docs(reply: &mut dyn Reply, entries: &[&Entry]) {
-    reply.map(entries.len());
-    for entry in entries {
-        let spec = entry.spec;
-        reply.bulk(spec.name.as_bytes());
-        let texts = [
-            ("summary", spec.summary),
-            ("since", spec.since),
-            ("group", spec.group.name()),
-            ("complexity", spec.complexity),
-        ];
-        let texts = texts.iter().filter(|(_, text)| !text.is_empty());
-        reply.map(texts.clone().count() + usize::from(!entry.subcommands.is_empty()));
-        for (name, text) in texts {
-            reply.bulk(name.as_bytes());
-            reply.bulk(text.as_bytes());
-        }
-        if !entry.subcommands.is_empty() {
-            reply.bulk(b"subcommands");
-            put_docs(reply, &entry.subcommands.iter().collect::<Vec<_>>());
-        }
-    }
 }
 
 /// What COMMAND LIST lets through.

@@ -15,21 +15,32 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
     ),
     &[
         Command::new(
-            Spec::new("config|get", -3, Group::Server, ADMIN).docs(
-                "2.0.0",
-                "O(N) when N is the number of configuration parameters provided",
-                "Get the values of configuration parameters",
-            ),
+            Spec::new("config|get", -3, Group::Server, ADMIN)
+                .syntax("<parameter: parameter>...")
+                .docs(
+                    "2.0.0",
+                    "O(N) when N is the number of configuration parameters provided",
+                    "Get the values of configuration parameters",
+                )
+                .history(&[(
+                    "7.0.0",
+                    "Added the ability to pass multiple pattern parameters in one call",
+                )]),
             get,
         ),
         Command::new(
             Spec::new("config|set", -4, Group::Server, ADMIN)
+                .syntax("<parameter value>...")
                 .docs(
                     "2.0.0",
                     "O(N) when N is the number of configuration parameters provided",
                     "Set configuration parameters to the given values",
                 )
-                .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+                .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+                .history(&[(
+                    "7.0.0",
+                    "Added the ability to set multiple parameters in one call.",
+                )]),
             set,
         ),
         Command::new(

@@ -19,40 +19,50 @@ const DOOR: Flags = SESSION
 pub static COMMANDS: &[Command<EngineHandler>] = &[
     Command::new(
         Spec::new("ping", -1, Group::Connection, Flags::FAST)
+            .syntax("[message]")
             .docs("1.0.0", "O(1)", "Ping the server")
             .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
         ping,
     ),
     Command::new(
-        Spec::new("echo", 2, Group::Connection, ANYTIME_FAST).docs(
-            "1.0.0",
-            "O(1)",
-            "Echo the given string",
-        ),
+        Spec::new("echo", 2, Group::Connection, ANYTIME_FAST)
+            .syntax("message")
+            .docs("1.0.0", "O(1)", "Echo the given string"),
         echo,
     ),
     Command::new(
-        Spec::new("select", 2, Group::Connection, ANYTIME_FAST).docs(
-            "1.0.0",
-            "O(1)",
-            "Change the selected database for the current connection",
-        ),
+        Spec::new("select", 2, Group::Connection, ANYTIME_FAST)
+            .syntax("index")
+            .docs(
+                "1.0.0",
+                "O(1)",
+                "Change the selected database for the current connection",
+            ),
         select,
     ),
     Command::new(
-        Spec::new("hello", -1, Group::Connection, DOOR).docs(
-            "6.0.0",
-            "O(1)",
-            "Handshake with Redis",
-        ),
+        Spec::new("hello", -1, Group::Connection, DOOR)
+            .syntax(
+                "[arguments: protover:integer [AUTH <username password>] \
+                 [SETNAME clientname]]",
+            )
+            .docs("6.0.0", "O(1)", "Handshake with Redis")
+            .history(&[(
+                "6.2.0",
+                "`protover` made optional; when called without arguments the command \
+                 reports the current connection's context.",
+            )]),
         hello,
     ),
     Command::new(
-        Spec::new("auth", -2, Group::Connection, DOOR).docs(
-            "1.0.0",
-            "O(N) where N is the number of passwords defined for the user",
-            "Authenticate to the server",
-        ),
+        Spec::new("auth", -2, Group::Connection, DOOR)
+            .syntax("[username]@6.0.0 password")
+            .docs(
+                "1.0.0",
+                "O(N) where N is the number of passwords defined for the user",
+                "Authenticate to the server",
+            )
+            .history(&[("6.0.0", "Added ACL style (username and password).")]),
         auth,
     ),
     Command::new(
@@ -72,19 +82,23 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[
         reset,
     ),
     Command::new(
-        Spec::new("readonly", 1, Group::Connection, ANYTIME_FAST).docs(
-            "3.0.0",
-            "O(1)",
-            "Enables read queries for a connection to a cluster replica node",
-        ),
+        Spec::new("readonly", 1, Group::Cluster, ANYTIME_FAST)
+            .categories(&["@connection"])
+            .docs(
+                "3.0.0",
+                "O(1)",
+                "Enables read queries for a connection to a cluster replica node",
+            ),
         no_cluster,
     ),
     Command::new(
-        Spec::new("readwrite", 1, Group::Connection, ANYTIME_FAST).docs(
-            "3.0.0",
-            "O(1)",
-            "Disables read queries for a connection to a cluster replica node",
-        ),
+        Spec::new("readwrite", 1, Group::Cluster, ANYTIME_FAST)
+            .categories(&["@connection"])
+            .docs(
+                "3.0.0",
+                "O(1)",
+                "Disables read queries for a connection to a cluster replica node",
+            ),
         no_cluster,
     ),
 ];

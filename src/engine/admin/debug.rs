@@ -10,34 +10,33 @@ use crate::resp::Protocol;
 use std::sync::atomic::Ordering;
 
 pub static COMMANDS: &[Command<Run>] = &[Command::container(
-    spec("debug", -2, "A container for debugging commands"),
+    spec("debug", -2, "A container for debugging commands").internal(),
     &[
-        sub(
-            "debug|sleep",
-            3,
-            "A container for debugging commands",
-            sleep,
-        ),
+        sub("debug|sleep", 3, "Stop the client for a time", sleep).syntax("seconds:double"),
         sub(
             "debug|set-active-expire",
             3,
             "Turn the search for expired keys on or off",
             expire,
-        ),
+        )
+        .syntax("enabled:integer"),
         Command::new(
             spec("debug|object", 3, "Show how the value of a key is kept")
+                .syntax("key")
                 .keys(&[KeySpec::one(2, KeyFlags::RO)]),
             Run::Data(object),
         ),
-        sub("debug|reload", -2, "Wait until all data is on disk", reload),
-        sub("debug|error", 3, "Answer with an error", reply_error),
-        sub("debug|log", 3, "Write a message to the log", log),
+        sub("debug|reload", -2, "Wait until all data is on disk", reload)
+            .syntax("[MERGE | NOFLUSH | NOSAVE]..."),
+        sub("debug|error", 3, "Answer with an error", reply_error).syntax("message"),
+        sub("debug|log", 3, "Write a message to the log", log).syntax("message"),
         sub(
             "debug|protocol",
             3,
             "Answer with a test value of a type",
             protocol,
-        ),
+        )
+        .syntax("type"),
         Command::new(
             help_spec("debug|help", Group::Server, "1.0.0"),
             Run::Engine(debug_help),

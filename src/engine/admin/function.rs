@@ -60,7 +60,8 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
             "Create a function with the given arguments (name, code, description)",
             EVERYWHERE,
             load,
-        ),
+        )
+        .syntax("[REPLACE] function-code"),
         sub_with_tips(
             "function|delete",
             3,
@@ -69,7 +70,8 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
             "Delete a function by name",
             EVERYWHERE,
             delete,
-        ),
+        )
+        .syntax("library-name"),
         sub_with_tips(
             "function|flush",
             -2,
@@ -78,7 +80,8 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
             "Deleting all functions",
             EVERYWHERE,
             flush,
-        ),
+        )
+        .syntax("[async: ASYNC | SYNC]"),
         sub_with_tips(
             "function|list",
             -2,
@@ -87,7 +90,8 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
             "List information about all the functions",
             &["nondeterministic_output_order"],
             list,
-        ),
+        )
+        .syntax("[LIBRARYNAME library-name-pattern] [WITHCODE]"),
         sub_with_tips(
             "function|stats",
             2,
@@ -126,7 +130,8 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
             "Restore all the functions on the given payload",
             EVERYWHERE,
             restore,
-        ),
+        )
+        .syntax("serialized-value [policy: FLUSH | APPEND | REPLACE]"),
         Command::new(
             super::help_spec("function|help", Group::Scripting, "7.0.0"),
             function_help,

@@ -12,6 +12,7 @@ use crate::observe::{InfoBuilder, Section, Selection, process};
 
 pub static COMMANDS: &[Command<EngineHandler>] = &[Command::new(
     Spec::new("info", -1, Group::Server, ANYTIME)
+        .syntax("[section ...]")
         .categories(&["@dangerous"])
         .docs(
             "1.0.0",
@@ -22,7 +23,11 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::new(
             "nondeterministic_output",
             "request_policy:all_shards",
             "response_policy:special",
-        ]),
+        ])
+        .history(&[(
+            "7.0.0",
+            "Added support for taking multiple section arguments.",
+        )]),
     info,
 )];
 

@@ -31,8 +31,16 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
             "2.8.13",
             "Return timestamp-latency samples for the event.",
             history,
-        ),
-        sub("latency|graph", 3, "2.8.13", "Return a latency graph for the event.", graph),
+        )
+        .syntax("event"),
+        sub(
+            "latency|graph",
+            3,
+            "2.8.13",
+            "Return a latency graph for the event.",
+            graph,
+        )
+        .syntax("event"),
         sub(
             "latency|doctor",
             2,
@@ -42,21 +50,36 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
         ),
         Command::new(
             Spec::new("latency|reset", -2, Group::Server, ADMIN)
-                .docs("2.8.13", "O(1)", "Reset latency data for one or more events.")
+                .syntax("[event ...]")
+                .docs(
+                    "2.8.13",
+                    "O(1)",
+                    "Reset latency data for one or more events.",
+                )
                 .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
             reset,
         ),
         Command::new(
             Spec::new("latency|histogram", -2, Group::Server, ADMIN)
+                .syntax("[command ...]")
                 .docs(
                     "7.0.0",
-                    "O(N) where N is the number of commands with latency information being retrieved.",
-                    "Return the cumulative distribution of latencies of a subset of commands or all.",
+                    "O(N) where N is the number of commands with latency information being \
+                     retrieved.",
+                    "Return the cumulative distribution of latencies of a subset of commands \
+                     or all.",
                 )
                 .tips(REPORT),
             histogram,
         ),
-        Command::new(help_spec("latency|help", Group::Server, "2.8.13"), latency_help),
+        Command::new(
+            help_spec("latency|help", Group::Server, "2.8.13").docs(
+                "2.8.13",
+                "O(1)",
+                "Show helpful text about the different subcommands.",
+            ),
+            latency_help,
+        ),
     ],
 )];
 

@@ -20,6 +20,7 @@ pub static COMMANDS: &[Command<Run>] = &[Command::container(
     &[
         Command::new(
             Spec::new("memory|usage", -3, Group::Server, Flags::READONLY)
+                .syntax("key [SAMPLES count]")
                 .keys(&[KeySpec::one(2, KeyFlags::RO)])
                 .docs(
                     "4.0.0",

@@ -17,6 +17,7 @@
 mod client;
 mod client_filter;
 mod command;
+mod command_docs;
 mod command_keys;
 mod config;
 mod connection;

@@ -18,65 +18,89 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
     Spec::new("script", -2, Group::Scripting, Flags::empty()).docs(
         "2.6.0",
         "Depends on subcommand.",
-        "A container for Lua scripts management commands.",
+        "A container for Lua scripts management commands",
     ),
     &[
         Command::new(
-            Spec::new("script|debug", 3, Group::Scripting, SCRIPTING).docs(
-                "3.2.0",
-                "O(1)",
-                "Set the debug mode for executed scripts.",
-            ),
+            Spec::new("script|debug", 3, Group::Scripting, SCRIPTING)
+                .syntax("<mode: YES | SYNC | NO>")
+                .docs("3.2.0", "O(1)", "Set the debug mode for executed scripts."),
             debug,
         ),
         Command::new(
-            Spec::new("script|exists", -3, Group::Scripting, SCRIPTING).docs(
-                "2.6.0",
-                "O(N) with N being the number of scripts to check (so checking a single script is an O(1) operation).",
-                "Determines whether server-side Lua scripts exist in the script cache.",
-            ),
+            Spec::new("script|exists", -3, Group::Scripting, SCRIPTING)
+                .syntax("sha1 ...")
+                .docs(
+                    "2.6.0",
+                    "O(N) with N being the number of scripts to check (so checking a single \
+                     script is an O(1) operation).",
+                    "Check existence of scripts in the script cache.",
+                ),
             exists,
         ),
         Command::new(
-            Spec::new("script|flush", -2, Group::Scripting, SCRIPTING).docs(
-                "2.6.0",
-                "O(N) with N being the number of scripts in cache",
-                "Removes all server-side Lua scripts from the script cache.",
-            ),
+            Spec::new("script|flush", -2, Group::Scripting, SCRIPTING)
+                .syntax("[async: ASYNC | SYNC]@6.2.0")
+                .docs(
+                    "2.6.0",
+                    "O(N) with N being the number of scripts in cache",
+                    "Remove all the scripts from the script cache.",
+                )
+                .history(&[(
+                    "6.2.0",
+                    "Added the `ASYNC` and `SYNC` flushing mode modifiers.",
+                )]),
             flush,
         ),
         Command::new(
-            Spec::new("script|help", 2, Group::Scripting, Flags::LOADING.union(Flags::STALE)).docs(
+            Spec::new(
+                "script|help",
+                2,
+                Group::Scripting,
+                Flags::LOADING.union(Flags::STALE),
+            )
+            .docs(
                 "5.0.0",
                 "O(1)",
-                "Returns helpful text about the different subcommands.",
+                "Show helpful text about the different subcommands",
             ),
             help,
         ),
         Command::new(
-            Spec::new("script|kill", 2, Group::Scripting, SCRIPTING.union(Flags::ALLOW_BUSY)).docs(
-                "2.6.0",
-                "O(1)",
-                "Terminates a server-side Lua script during execution.",
-            ),
+            Spec::new(
+                "script|kill",
+                2,
+                Group::Scripting,
+                SCRIPTING.union(Flags::ALLOW_BUSY),
+            )
+            .docs("2.6.0", "O(1)", "Kill the script currently in execution."),
             kill,
         ),
         script_stats::LIST,
         Command::new(
-            Spec::new("script|load", 3, Group::Scripting, SCRIPTING.union(Flags::STALE)).docs(
+            Spec::new(
+                "script|load",
+                3,
+                Group::Scripting,
+                SCRIPTING.union(Flags::STALE),
+            )
+            .syntax("script")
+            .docs(
                 "2.6.0",
                 "O(N) with N being the length in bytes of the script body.",
-                "Loads a server-side Lua script to the script cache.",
+                "Load the specified Lua script into the script cache.",
             ),
             load,
         ),
         script_stats::PS,
         Command::new(
-            Spec::new("script|show", 3, Group::Scripting, SCRIPTING).docs(
-                "8.0.0",
-                "O(1).",
-                "Returns the body of a server-side Lua script in the script cache.",
-            ),
+            Spec::new("script|show", 3, Group::Scripting, SCRIPTING)
+                .syntax("sha1")
+                .docs(
+                    "8.0.0",
+                    "O(1).",
+                    "Returns the body of a server-side Lua script in the script cache.",
+                ),
             show,
         ),
         script_stats::STATS,

@@ -14,6 +14,7 @@ const ANYTIME: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE)
 
 pub const STATS: Command<EngineHandler> = Command::new(
     Spec::new("script|stats", -2, Group::Scripting, ANYTIME)
+        .syntax("[sha1 | RESET]")
         .docs(
             SINCE,
             "O(N) with N being the number of scripts in the cache.",

@@ -26,7 +26,11 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[
     Command::new(
         Spec::new("lastsave", 1, Group::Server, ANYTIME_FAST)
             .categories(OPERATOR)
-            .docs("1.0.0", "O(1)", "Get the UNIX time stamp of the last successful save to disk")
+            .docs(
+                "1.0.0",
+                "O(1)",
+                "Get the UNIX time stamp of the last successful save to disk",
+            )
             .tips(&["nondeterministic_output"]),
         lastsave,
     ),
@@ -39,11 +43,10 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[
         save,
     ),
     Command::new(
-        Spec::new("bgsave", -1, Group::Server, DISK).docs(
-            "1.0.0",
-            "O(1)",
-            "Asynchronously save the dataset to disk",
-        ),
+        Spec::new("bgsave", -1, Group::Server, DISK)
+            .syntax("[SCHEDULE]@3.2.2")
+            .docs("1.0.0", "O(1)", "Asynchronously save the dataset to disk")
+            .history(&[("3.2.2", "Added the `SCHEDULE` option.")]),
         bgsave,
     ),
     Command::new(
@@ -61,19 +64,24 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[
             Group::Server,
             ADMIN.union(Flags::NO_MULTI).union(Flags::ALLOW_BUSY),
         )
+        .syntax("[NOSAVE | SAVE] [NOW]@7.0.0 [FORCE]@7.0.0 [ABORT]@7.0.0")
         .docs(
             "1.0.0",
-            "O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)",
+            "O(N) when saving, where N is the total number of keys in all databases \
+             when saving data, otherwise O(1)",
             "Synchronously save the dataset to disk and then shut down the server",
-        ),
+        )
+        .history(&[("7.0.0", "Added the `NOW`, `FORCE` and `ABORT` modifiers.")]),
         shutdown,
     ),
     Command::new(
-        Spec::new("role", 1, Group::Server, SESSION.union(Flags::FAST)).categories(OPERATOR).docs(
-            "2.8.12",
-            "O(1)",
-            "Return the role of the instance in the context of replication",
-        ),
+        Spec::new("role", 1, Group::Server, SESSION.union(Flags::FAST))
+            .categories(OPERATOR)
+            .docs(
+                "2.8.12",
+                "O(1)",
+                "Return the role of the instance in the context of replication",
+            ),
         role,
     ),
 ];

@@ -17,12 +17,17 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
     &[
         Command::new(
             Spec::new("slowlog|get", -2, Group::Server, OPERATOR)
+                .syntax("[count]")
                 .docs(
                     "2.2.12",
                     "O(N) where N is the number of entries returned",
                     "Get the slow log's entries",
                 )
-                .tips(&["request_policy:all_nodes", "nondeterministic_output"]),
+                .tips(&["request_policy:all_nodes", "nondeterministic_output"])
+                .history(&[(
+                    "4.0.0",
+                    "Added client IP address, port and name to the reply.",
+                )]),
             get,
         ),
         Command::new(

@@ -10,11 +10,14 @@ use crate::engine::work::{Kind, Timer, TimerReply};
 use crate::engine::worker::Flow;
 
 pub static COMMANDS: &[Command<EngineHandler>] = &[Command::new(
-    Spec::new("wait", 3, Group::Connection, Flags::NOSCRIPT)
+    Spec::new("wait", 3, Group::Generic, Flags::NOSCRIPT)
+        .categories_alone(&["@connection"])
+        .syntax("numreplicas:integer timeout:integer")
         .docs(
             "3.0.0",
             "O(1)",
-            "Wait for the synchronous replication of all the write commands sent in the context of the current connection",
+            "Wait for the synchronous replication of all the write commands sent in \
+             the context of the current connection",
         )
         .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
     wait,

@@ -22,43 +22,51 @@ const SHARD_CHANNELS: &[KeySpec] = &[KeySpec::rest(1, 1, KeyFlags::NOT_KEY)];
 pub static COMMANDS: &[Command<EngineHandler>] = &[
     Command::new(
         spec("subscribe", -2, SUBSCRIBE, "2.0.0", "O(N) where N is the number of channels to subscribe to.",
-            "Listen for messages published to the given channels"),
+            "Listen for messages published to the given channels")
+            .syntax("channel ..."),
         |ctx| subscribe(ctx, Kind::Channel)),
     Command::new(
         spec("unsubscribe", -1, SUBSCRIBE, "2.0.0",
             "O(N) where N is the number of clients already subscribed to a channel.",
-            "Stop listening for messages posted to the given channels"),
+            "Stop listening for messages posted to the given channels")
+            .syntax("[channel ...]"),
         |ctx| unsubscribe(ctx, Kind::Channel)),
     Command::new(
         spec("psubscribe", -2, SUBSCRIBE, "2.0.0",
             "O(N) where N is the number of patterns the client is already subscribed to.",
-            "Listen for messages published to channels matching the given patterns"),
+            "Listen for messages published to channels matching the given patterns")
+            .syntax("<pattern: pattern>..."),
         |ctx| subscribe(ctx, Kind::Pattern)),
     Command::new(
         spec("punsubscribe", -1, SUBSCRIBE, "2.0.0",
             "O(N+M) where N is the number of patterns the client is already subscribed and M is the number of total \
              patterns subscribed in the system (by any client).",
-            "Stop listening for messages posted to channels matching the given patterns"),
+            "Stop listening for messages posted to channels matching the given patterns")
+            .syntax("[pattern ...]"),
         |ctx| unsubscribe(ctx, Kind::Pattern)),
     Command::new(
         spec("ssubscribe", -2, SUBSCRIBE, "7.0.0", "O(N) where N is the number of shard channels to subscribe to.",
-            "Listen for messages published to the given shard channels").keys(SHARD_CHANNELS),
+            "Listen for messages published to the given shard channels")
+            .syntax("shardchannel ...").keys(SHARD_CHANNELS),
         |ctx| subscribe(ctx, Kind::Shard)),
     Command::new(
         spec("sunsubscribe", -1, SUBSCRIBE, "7.0.0",
             "O(N) where N is the number of clients already subscribed to a shard channel.",
-            "Stop listening for messages posted to the given shard channels").keys(SHARD_CHANNELS),
+            "Stop listening for messages posted to the given shard channels")
+            .syntax("[shardchannel ...]").keys(SHARD_CHANNELS),
         |ctx| unsubscribe(ctx, Kind::Shard)),
     Command::new(
         spec("publish", 3, PUBLISH, "2.0.0",
             "O(N+M) where N is the number of clients subscribed to the receiving channel and M is the total number of \
              subscribed patterns (by any client).",
-            "Post a message to a channel"),
+            "Post a message to a channel")
+            .syntax("channel message"),
         |ctx| publish(ctx, false)),
     Command::new(
         spec("spublish", 3, PUBLISH, "7.0.0",
             "O(N) where N is the number of clients subscribed to the receiving shard channel.",
-            "Post a message to a shard channel").keys(SHARD_CHANNEL),
+            "Post a message to a shard channel")
+            .syntax("shardchannel message").keys(SHARD_CHANNEL),
         |ctx| publish(ctx, true)),
     Command::container(
         spec("pubsub", -2, Flags::empty(), "2.8.0", "Depends on subcommand.", "A container for Pub/Sub commands"),
@@ -71,7 +79,8 @@ static SUBCOMMANDS: &[Command<EngineHandler>] = &[
         spec("pubsub|channels", -2, INFO, "2.8.0",
             "O(N) where N is the number of active channels, and assuming constant time pattern matching (relatively \
              short channels and patterns)",
-            "List active channels"),
+            "List active channels")
+            .syntax("[pattern]"),
         |ctx| active(ctx, Kind::Channel)),
     Command::new(
         spec("pubsub|numpat", 2, INFO, "2.8.0", "O(1)", "Get the count of unique patterns pattern subscriptions"),
@@ -79,18 +88,21 @@ static SUBCOMMANDS: &[Command<EngineHandler>] = &[
     Command::new(
         spec("pubsub|numsub", -2, INFO, "2.8.0",
             "O(N) for the NUMSUB subcommand, where N is the number of requested channels",
-            "Get the count of subscribers for channels"),
+            "Get the count of subscribers for channels")
+            .syntax("[channel ...]"),
         |ctx| numsub(ctx, Kind::Channel)),
     Command::new(
         spec("pubsub|shardchannels", -2, INFO, "7.0.0",
             "O(N) where N is the number of active shard channels, and assuming constant time pattern matching \
              (relatively short shard channels).",
-            "List active shard channels"),
+            "List active shard channels")
+            .syntax("[pattern]"),
         |ctx| active(ctx, Kind::Shard)),
     Command::new(
         spec("pubsub|shardnumsub", -2, INFO, "7.0.0",
             "O(N) for the SHARDNUMSUB subcommand, where N is the number of requested shard channels",
-            "Get the count of subscribers for shard channels"),
+            "Get the count of subscribers for shard channels")
+            .syntax("[shardchannel ...]"),
         |ctx| numsub(ctx, Kind::Shard)),
     Command::new(
         spec("pubsub|help", 2, ANYTIME, "6.2.0", "O(1)", "Show helpful text about the different subcommands"),

@@ -2,7 +2,9 @@
 //!
 //! - `session`, `operator`: what a client and what an operator see, reply by reply
 //! - `oracle`: the same requests to redis-server; differences are listed with their reasons
+//! - `docs`: what COMMAND DOCS tells, against redis-server too
 
+mod docs;
 mod operator;
 mod oracle;
 mod session;

@@ -5,7 +5,7 @@
     reason = "each module that compares with redis-server has its own copy of the helpers"
 )]
 #[path = "../../../../tests/common/mod.rs"]
-mod common;
+pub(super) mod common;
 
 use crate::command::Group;
 use crate::engine::Client;
@@ -14,19 +14,6 @@ use crate::engine::testing::Server;
 use common::redis::RedisServer;
 use common::resp::{Answer, Client as RedisClient, Reply};
 
-/// Texts that differ, and why. Those of scripting have the words of Redis 7.2.
-const DOCUMENTED_OTHERWISE: &[(&str, &str)] = &[
-    (
-        "wait",
-        "its group, generic, would put it in @keyspace, where Redis does not have it",
-    ),
-    ("readonly", "there is no cluster, so no group for it"),
-    ("readwrite", "there is no cluster, so no group for it"),
-    (
-        "debug",
-        "a container here, so that the key of OBJECT is admitted",
-    ),
-];
 /// Flags, keys or categories that differ, and why.
 const DECLARED_OTHERWISE: &[(&str, &str)] = &[
     ("eval", "shows may_replicate, as in Redis 6"),
@@ -64,15 +51,6 @@ fn commands_are_declared_as_in_redis() {
                 ours.call(&request).reply
             ));
         }
-        let request = ["COMMAND", "DOCS", name];
-        let (theirs, own) = (
-            texts(&redis.call(&request).reply),
-            texts(&ours.call(&request).reply),
-        );
-        let reworded = entry.spec.group == Group::Scripting;
-        if theirs != own && !reworded && !known(DOCUMENTED_OTHERWISE) {
-            differences.push(format!("{name}: COMMAND DOCS\n{theirs:?}\n{own:?}"));
-        }
     }
     assert!(differences.is_empty(), "{}", differences.join("\n\n"));
     assert!(compared > 60, "only {compared} commands were found in both");
@@ -107,29 +85,6 @@ fn leave_out_notes(keys: &mut Reply) {
     if fields[0] == Reply::Bulk(b"notes".to_vec()) {
         fields.drain(..2);
     }
-}
-
-/// The texts of COMMAND DOCS; the final period is missing in some of Redis's.
-fn texts(reply: &Reply) -> Vec<(String, String)> {
-    let Reply::Map(rows) = reply else {
-        panic!("COMMAND DOCS answers with a map: {reply:?}")
-    };
-    let Some(Reply::Map(fields)) = rows.get(1) else {
-        panic!("a command has texts: {reply:?}")
-    };
-    let shown = |reply: &Reply| match reply {
-        Reply::Bulk(bytes) => String::from_utf8_lossy(bytes)
-            .trim_end_matches('.')
-            .to_owned(),
-        other => format!("{other:?}"),
-    };
-    let wanted = ["summary", "since", "group", "complexity"];
-    let fields = fields
-        .chunks(2)
-        .map(|pair| (shown(&pair[0]), shown(&pair[1])));
-    fields
-        .filter(|(name, _)| wanted.contains(&name.as_str()))
-        .collect()
 }
 
 /// Replies that differ, and why.
@@ -174,20 +129,20 @@ fn ask(redis: &mut RedisClient, line: &str) -> String {
     redis.call(&words).raw.escape_ascii().to_string()
 }
 
-struct Ours {
-    server: Server,
+pub(super) struct Ours {
+    pub(super) server: Server,
     client: Client,
 }
 
 impl Ours {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         // Nothing is slow here, however busy the machine is.
         let mut server = Server::start(1, &[("slowlog-log-slower-than", "-1")]);
         let client = server.connect(0);
         Self { server, client }
     }
 
-    fn call(&mut self, request: &[&str]) -> Answer {
+    pub(super) fn call(&mut self, request: &[&str]) -> Answer {
         let request: Vec<&[u8]> = request.iter().map(|word| word.as_bytes()).collect();
         Answer::from_bytes(self.server.run(&mut self.client, &request).1.into_bytes())
     }
