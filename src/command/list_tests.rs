@@ -5,7 +5,7 @@ use super::oracle::common::resp::{Answer, Client, Reply};
 use super::oracle::common::rng::Rng;
 use super::testing::Harness;
 use crate::base::crc64::crc64;
-use crate::value::Limits;
+use crate::value::{Limits, rdb};
 
 const KEY: &[u8] = b"l";
 
@@ -27,11 +27,24 @@ fn start(max_listpack_size: i64) -> (RedisServer, Client, Harness) {
 fn same(redis: &mut Client, ours: &mut Harness, args: &[&[u8]]) {
     let theirs = redis.call(args);
     let ours = Answer::from_bytes(ours.run(args));
+    let same = match (args, &theirs.reply, &ours.reply) {
+        ([b"DUMP", _], Reply::Bulk(theirs), Reply::Bulk(ours)) => repacked(theirs) == *ours,
+        _ => theirs.raw == ours.raw,
+    };
     let shown: Vec<_> = args
         .iter()
         .map(|arg| arg.escape_ascii().to_string())
         .collect();
-    assert!(theirs.raw == ours.raw, "{shown:?}\n{theirs}\n{ours}");
+    assert!(same, "{shown:?}\n{theirs}\n{ours}");
+}
+
+/// A dump of redis-server with its nodes compressed anew. Redis does not clear the table in which it looks for copies, so
+/// what an earlier input left there may have it find other ones, and the bytes differ.
+fn repacked(dump: &[u8]) -> Vec<u8> {
+    match rdb::restore(dump, usize::MAX, &Limits::default()) {
+        Ok(list) => rdb::dump(&list),
+        Err(error) => panic!("{error:?} in {}", dump.escape_ascii()),
+    }
 }
 
 /// Requests that split nodes and join them; an element is not replaced by a longer one, where we do better.
@@ -64,11 +77,12 @@ fn request(rng: &mut Rng, pivot: u64) -> Vec<Vec<u8>> {
 
 #[test]
 fn nodes_are_those_of_redis() {
-    const REQUESTS: usize = 300;
+    let requests =
+        std::env::var("AIKV_ORACLE_REQUESTS").map_or(300, |text| text.parse().expect("a number"));
     let mut rng = Rng::new(Rng::seed_from_env("AIKV_ORACLE_SEED"));
     for size in [-2, -1, 0, 3, 128] {
         let (_server, mut redis, mut ours) = start(size);
-        for _ in 0..REQUESTS {
+        for _ in 0..requests {
             let pivot = rng.below(60) as u64;
             let args = request(&mut rng, pivot);
             let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
