@@ -221,6 +221,10 @@ fn lex_key(g: &mut Generator) -> Vec<u8> {
     g.rng.pick(LEX_KEYS).into()
 }
 
+pub fn is_lex_key(key: &[u8]) -> bool {
+    LEX_KEYS.iter().any(|name| name.as_bytes() == key)
+}
+
 fn key_and_member(g: &mut Generator, args: &mut Args) {
     args.push(g.key_of(ZSET_KEYS));
     args.push(member(g));
