@@ -47,7 +47,7 @@ fn answers_in_transactions_are_those_of_redis() {
     compare("2", Way::Transaction);
 }
 
-fn compare(protocol: &str, way: Way) {
+fn compare(protocol: &'static str, way: Way) {
     let requests = std::env::var("AIKV_ORACLE_REQUESTS")
         .map_or(REQUESTS, |text| text.parse().expect("a number"));
     let mut generator = Generator::new(Rng::seed_from_env("AIKV_ORACLE_SEED"), |_| true);
@@ -57,7 +57,7 @@ fn compare(protocol: &str, way: Way) {
         redis: redis.client(),
         ours: ours.client(),
         recent: Recent::default(),
-        script: format!("redis.setresp({protocol}) return redis.pcall(unpack(ARGV))"),
+        protocol,
         way,
     };
     for client in [&mut pair.redis, &mut pair.ours] {
@@ -105,13 +105,33 @@ fn texts(set: &[Reply]) -> BTreeSet<String> {
     set.iter().map(|item| format!("{item:?}")).collect()
 }
 
+/// What a script does with its arguments.
+fn script(protocol: &str) -> String {
+    format!("redis.setresp({protocol}) return redis.pcall(unpack(ARGV))")
+}
+
+/// As [`script`], for an answer in any order: where a null is in Lua's table, a reply made of it ends, and which elements
+/// come before that is chance. So they come without the nulls.
+fn script_without_order(protocol: &str) -> String {
+    format!(
+        "redis.setresp({protocol})
+        local reply, values = redis.pcall(unpack(ARGV)), {{}}
+        if type(reply) ~= 'table' then return reply end
+        for key, value in pairs(reply) do
+            if type(key) ~= 'number' then return reply end
+            values[#values + 1] = value
+        end
+        return values"
+    )
+}
+
 /// Connections to both servers.
 struct Pair {
     redis: Client,
     ours: Client,
     recent: Recent,
-    /// What a script does with its arguments.
-    script: String,
+    /// The protocol that a script asks for.
+    protocol: &'static str,
     way: Way,
 }
 
@@ -119,7 +139,7 @@ impl Pair {
     /// Sends a request to both and returns the answer they agree on.
     fn check(&mut self, request: &Request) -> Answer {
         self.recent.push(request);
-        let [theirs, ours] = self.ask_both(&request.args);
+        let [theirs, ours] = self.ask_both(request);
         let agree = agree(request, &theirs, &ours, |side, args| match side {
             Side::Redis => self.redis.call(args),
             Side::Ours => self.ours.call(args),
@@ -136,8 +156,13 @@ impl Pair {
         theirs
     }
 
-    fn ask_both(&mut self, args: &[Vec<u8>]) -> [Answer; 2] {
-        let script: [&[u8]; 3] = [b"EVAL", self.script.as_bytes(), b"0"];
+    fn ask_both(&mut self, request: &Request) -> [Answer; 2] {
+        let args = &request.args[..];
+        let source = match request.compare {
+            Compare::Unordered => script_without_order(self.protocol),
+            _ => script(self.protocol),
+        };
+        let script: [&[u8]; 3] = [b"EVAL", source.as_bytes(), b"0"];
         let script: Vec<Vec<u8>> = script.into_iter().map(Vec::from).collect();
         let way = self.way;
         [&mut self.redis, &mut self.ours].map(|client| match way {
