@@ -61,8 +61,8 @@ fn with_ids(word: &str) -> String {
 /// The clients of one conversation, connected to a server with the ids that the text has them have.
 pub struct Party {
     streams: BTreeMap<char, TcpStream>,
-    /// Asks the server for a sign of life, to know that it is done with a step.
-    control: Client,
+    /// Ask the server for signs of life, to know that it is done with a step.
+    controls: Vec<Client>,
 }
 
 impl Party {
@@ -70,8 +70,18 @@ impl Party {
         let streams = CLIENTS.map(|letter| (letter, connect_as(port, id_of(letter))));
         Self {
             streams: streams.into_iter().collect(),
-            control: Client::connect(port).expect("the server listens"),
+            controls: vec![Client::connect(port).expect("the server listens")],
         }
+    }
+
+    /// Joins a server of several threads, among which the kernel spreads its clients: the clients that ask for signs of life
+    /// are so many that some of them are with each thread.
+    pub fn join_threads(port: u16) -> Self {
+        const CONTROLS: usize = 24;
+        let mut party = Self::join(port);
+        let connect = || Client::connect(port).expect("the server listens");
+        party.controls.resize_with(CONTROLS, connect);
+        party
     }
 
     pub fn send(&mut self, step: &Step) {
@@ -80,14 +90,21 @@ impl Party {
         let _ = stream.write_all(&encode(&step.request));
     }
 
-    /// What a server of one thread has to say after a step: it is done with it once it has answered another client.
-    pub fn hear_all(&mut self) -> Heard {
-        for _ in 0..2 {
-            assert_eq!(
-                self.control.call(&["PING"]).reply,
-                Reply::Simple("PONG".into())
-            );
+    /// Waits until the server is done with a step: a thread is once it has answered another client, and what it has for
+    /// clients of another thread goes there, perhaps over a third.
+    fn settle(&mut self) {
+        const ROUNDS: usize = 4;
+        for _ in 0..ROUNDS {
+            for control in &mut self.controls {
+                let pong = Reply::Simple("PONG".into());
+                assert_eq!(control.call(&["PING"]).reply, pong);
+            }
         }
+    }
+
+    /// What the server has to say after a step.
+    pub fn hear_all(&mut self) -> Heard {
+        self.settle();
         let read = |(letter, stream): (&char, &mut TcpStream)| {
             let mut bytes = Vec::new();
             stream.set_nonblocking(true).expect("a socket's mode");
