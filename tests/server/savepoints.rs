@@ -85,7 +85,7 @@ fn go_back(keys: &[&str]) {
     let seed = Rng::seed_from_env("AIKV_SAVEPOINT_SEED");
     let mut rng = Rng::new(seed);
     let mut generator = Generator::new(seed, |name| name != "select");
-    let mut went_back = 0;
+    let (mut went_back, mut kept_most) = (0, 0);
     for round in 1..=ROUNDS {
         let count = keys.len().to_string();
         let mut request: Vec<Vec<u8>> = ["EVAL", SCRIPT, &count].map(Vec::from).into();
@@ -103,7 +103,7 @@ fn go_back(keys: &[&str]) {
         learn(&mut generator, &mut client);
         if round % ROUNDS_BETWEEN_CRASHES == 0 {
             let before = kept(&mut client);
-            assert!(before.len() > 10, "there is something to keep");
+            kept_most = kept_most.max(before.len());
             assert_counted(&mut client);
             server.kill9();
             server.restart();
@@ -118,6 +118,8 @@ fn go_back(keys: &[&str]) {
         }
     }
     assert!(went_back > ROUNDS as i64, "it went back often");
+    // A flush may have come just before one of the crashes, hardly before all of them.
+    assert!(kept_most > 10, "there was something to keep");
 }
 
 /// All that a crash has to leave: what clients read. How it is laid out in memory is not in the journal.
