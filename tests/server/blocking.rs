@@ -30,8 +30,9 @@ fn the_same_clients_are_served_in_the_same_order_as_by_redis() {
     };
     for _ in 0..STEPS {
         let index = rng.below(CLIENTS);
-        if room.waits[index].is_none() {
-            room.step(index, &request(&mut rng));
+        let request = request(&mut rng);
+        if room.waits[index].is_none() && !room.overwrites_unnoticed(&request) {
+            room.step(index, &request);
         }
         if room.waits.iter().all(Option::is_some) {
             room.help();
@@ -143,6 +144,18 @@ impl Room {
             self.waits[index] = Some(line);
         }
         self.compare_waiting();
+    }
+
+    /// Whether a sorted set takes the place of a value of another type. In Redis 7.0, who waits for the sorted set is not
+    /// served then, though it is there; here it is.
+    fn overwrites_unnoticed(&mut self, request: &[String]) -> bool {
+        if request[0] != "ZUNIONSTORE" {
+            return false;
+        }
+        let kind = self.redis.admin.call(&["TYPE", &request[1]]).reply;
+        !["none", "zset"]
+            .map(|kind| Reply::Simple(kind.into()))
+            .contains(&kind)
     }
 
     /// Everybody waits: some are given what they wait for.
