@@ -23,6 +23,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 1,
                 KeyFlags::MODIFY.union(KeyFlags::VARIABLE_FLAGS),
             )])
+            .key_notes(&["This command allows both access and modification of the key"])
             .docs(
                 "3.2.0",
                 "O(1) for each subcommand specified",

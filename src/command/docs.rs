@@ -9,7 +9,7 @@ const HEAD: &str = "\
 # Commands
 
 Made of the command table; a test compares it. What a command answers is what Redis 7.0 answers. `COMMAND DOCS` and
-`COMMAND INFO` tell the same to programs.
+`COMMAND INFO` tell the same to programs. `[a]` may be left out, `a | b` is one of both, `...` stands for more of the same.
 ";
 
 /// The page of the commands of a table, by group.

@@ -23,6 +23,10 @@ pub static COMMANDS: &[Command<Handler>] = &[
         Spec::new("pfcount", -2, Group::HyperLogLog, Flags::READONLY)
             .syntax("key ...")
             .keys(&[KeySpec::rest(1, 1, KeyFlags::RW.union(KeyFlags::ACCESS))])
+            .key_notes(&[
+                "RW because it may change the internal representation of the key, and \
+                 propagate to replicas",
+            ])
             .docs(
                 "2.8.9",
                 "O(1) with a very small average constant time when called with a single \

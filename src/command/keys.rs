@@ -20,7 +20,8 @@ pub static COMMANDS: &[Command<Handler>] = &[
                  sorted set or hash. Removing a single key that holds a string value is \
                  O(1).",
                 "Delete a key",
-            ),
+            )
+            .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
         del,
     ),
     Command::new(
@@ -34,7 +35,8 @@ pub static COMMANDS: &[Command<Handler>] = &[
                  the number of allocations the deleted objects where composed of.",
                 "Delete a key asynchronously in another thread. Otherwise it is just as \
                  DEL, but non blocking.",
-            ),
+            )
+            .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
         unlink,
     ),
     Command::new(
@@ -46,6 +48,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 "O(N) where N is the number of keys to check.",
                 "Determine if a key exists",
             )
+            .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
             .history(&[("3.0.3", "Accepts multiple `key` arguments.")]),
         exists,
     ),
@@ -65,7 +68,8 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 "O(N) where N is the number of keys that will be touched.",
                 "Alters the last access time of a key(s). Returns the number of existing \
                  keys specified.",
-            ),
+            )
+            .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
         touch,
     ),
     Command::new(

@@ -20,7 +20,8 @@ pub static COMMANDS: &[Command<Handler>] = &[
                  size. For small string values the time complexity is thus O(1)+O(1*M) \
                  where M is small, so simply O(1).",
                 "Return a serialized version of the value stored at the specified key.",
-            ),
+            )
+            .tips(&["nondeterministic_output"]),
         dump,
     ),
     Command::new(

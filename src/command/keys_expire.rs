@@ -56,6 +56,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
             .syntax("key")
             .keys(&[KeySpec::one(1, KeyFlags::READ)])
             .docs("1.0.0", "O(1)", "Get the time to live for a key in seconds")
+            .tips(&["nondeterministic_output"])
             .history(&[("2.8.0", "Added the -2 reply.")]),
         ttl,
     ),
@@ -68,6 +69,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 "O(1)",
                 "Get the time to live for a key in milliseconds",
             )
+            .tips(&["nondeterministic_output"])
             .history(&[("2.8.0", "Added the -2 reply.")]),
         pttl,
     ),

@@ -24,7 +24,8 @@ pub static COMMANDS: &[Command<Handler>] = &[
              assumption that the key names in the database and the given pattern have \
              limited length.",
             "Find all keys matching the given pattern",
-        ),
+        )
+        .tips(&["request_policy:all_shards", "nondeterministic_output_order"]),
         keys,
     ),
     Command::new(
@@ -42,6 +43,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
              elements inside the collection.",
             "Incrementally iterate the keys space",
         )
+        .tips(&["nondeterministic_output", "request_policy:special"])
         .history(&[("6.0.0", "Added the `TYPE` subcommand.")]),
         scan,
     ),
@@ -52,7 +54,8 @@ pub static COMMANDS: &[Command<Handler>] = &[
             Group::Generic,
             Flags::READONLY.union(Flags::KEYSPACE),
         )
-        .docs("1.0.0", "O(1)", "Return a random key from the keyspace"),
+        .docs("1.0.0", "O(1)", "Return a random key from the keyspace")
+        .tips(&["request_policy:all_shards", "nondeterministic_output"]),
         randomkey,
     ),
     Command::new(
@@ -67,7 +70,8 @@ pub static COMMANDS: &[Command<Handler>] = &[
             "1.0.0",
             "O(1)",
             "Return the number of keys in the selected database",
-        ),
+        )
+        .tips(&["request_policy:all_shards", "response_policy:agg_sum"]),
         dbsize,
     ),
     Command::new(
@@ -84,6 +88,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
             "O(N) where N is the number of keys in the selected database",
             "Remove all keys from the current database",
         )
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .history(&[
             ("4.0.0", "Added the `ASYNC` flushing mode modifier."),
             ("6.2.0", "Added the `SYNC` flushing mode modifier."),
@@ -104,6 +109,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
             "O(N) where N is the total number of keys in all databases",
             "Remove all keys from all databases",
         )
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .history(&[
             ("4.0.0", "Added the `ASYNC` flushing mode modifier."),
             ("6.2.0", "Added the `SYNC` flushing mode modifier."),

@@ -20,7 +20,8 @@ pub static COMMANDS: &[Command<Handler>] = &[Command::container(
                     "2.2.3",
                     "O(1)",
                     "Inspect the internal encoding of a Redis object",
-                ),
+                )
+                .tips(&["nondeterministic_output"]),
             encoding,
         ),
         Command::new(
@@ -31,7 +32,8 @@ pub static COMMANDS: &[Command<Handler>] = &[Command::container(
                     "4.0.0",
                     "O(1)",
                     "Get the logarithmic access frequency counter of a Redis object",
-                ),
+                )
+                .tips(&["nondeterministic_output"]),
             freq,
         ),
         Command::new(
@@ -56,7 +58,8 @@ pub static COMMANDS: &[Command<Handler>] = &[Command::container(
                     "2.2.3",
                     "O(1)",
                     "Get the time since a Redis object was last accessed",
-                ),
+                )
+                .tips(&["nondeterministic_output"]),
             idletime,
         ),
         Command::new(
@@ -67,7 +70,8 @@ pub static COMMANDS: &[Command<Handler>] = &[Command::container(
                     "2.2.3",
                     "O(1)",
                     "Get the number of references to the value of the key",
-                ),
+                )
+                .tips(&["nondeterministic_output"]),
             refcount,
         ),
     ],

@@ -14,6 +14,9 @@ use crate::resp::Args;
 use crate::value::{End, List, StrBuf, Value};
 use std::ops::Range;
 
+const PATTERN_NOTE: &str = "For the optional BY/GET keyword. It is marked 'unknown' because the key \
+                 names derive from the content of the key we sort";
+
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
         Spec::new(
@@ -30,6 +33,12 @@ pub static COMMANDS: &[Command<Handler>] = &[
             KeySpec::one(1, KeyFlags::READ),
             KeySpec::found_by(untold, KeyFlags::READ),
             KeySpec::found_by(target, KeyFlags::OVERWRITE),
+        ])
+        .key_notes(&[
+            "",
+            PATTERN_NOTE,
+            "For the optional STORE keyword. It is marked 'unknown' because the \
+                 keyword can appear anywhere in the argument array",
         ])
         .reads_untold_keys(pattern)
         .categories_alone(CATEGORIES)
@@ -55,6 +64,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
             KeySpec::one(1, KeyFlags::READ),
             KeySpec::found_by(untold, KeyFlags::READ),
         ])
+        .key_notes(&["", PATTERN_NOTE])
         .reads_untold_keys(pattern)
         .categories_alone(CATEGORIES)
         .docs(

@@ -23,13 +23,14 @@ bitflags! {
         const SKIP_SLOWLOG = 1 << 10;
         const FAST = 1 << 11;
         const NO_AUTH = 1 << 12;
-        const MAY_REPLICATE = 1 << 13;
         const NO_ASYNC_LOADING = 1 << 14;
         const NO_MULTI = 1 << 15;
         const MOVABLE_KEYS = 1 << 16;
         const ALLOW_BUSY = 1 << 17;
         const PROTECTED = 1 << 18;
         const NO_MANDATORY_KEYS = 1 << 19;
+        /// Not shown, as of Redis 7: a script that may write.
+        const MAY_REPLICATE = 1 << 29;
         /// Ours, not shown: the command reads or changes the keyspace as a whole.
         const KEYSPACE = 1 << 30;
         /// Ours, not shown: the command needs the keyspace gate for itself.
@@ -82,7 +83,6 @@ impl Flags {
             (Flags::SKIP_SLOWLOG, "skip_slowlog"),
             (Flags::FAST, "fast"),
             (Flags::NO_AUTH, "no_auth"),
-            (Flags::MAY_REPLICATE, "may_replicate"),
             (Flags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
             (Flags::PROTECTED, "protected"),
             (Flags::NO_ASYNC_LOADING, "no_async_loading"),
@@ -281,21 +281,32 @@ impl KeySpec {
         }
     }
 
+    /// Where the keys begin, if the request has what leads to them.
+    fn begin(&self, args: &Args<'_>) -> Option<usize> {
+        match self.begin {
+            Begin::Index(index) => Some(index),
+            Begin::Found(find) => find(args),
+            Begin::Keyword { word, from } => {
+                let is_word = |i: &usize| args[*i].eq_ignore_ascii_case(word.as_bytes());
+                (from..args.len()).find(is_word).map(|at| at + 1)
+            }
+        }
+    }
+
+    /// Whether a request that is right has keys here: always where they have a fixed place, else if it has the option that
+    /// leads to them. A last word is no option.
+    pub fn promises_keys(&self, args: &Args<'_>) -> bool {
+        match self.begin {
+            Begin::Index(_) => true,
+            Begin::Found(_) => false,
+            Begin::Keyword { .. } => self.begin(args).is_some_and(|at| at < args.len()),
+        }
+    }
+
     /// The indexes of this specification's keys among the arguments. An index may lie beyond them.
     fn indexes(&self, args: &Args<'_>) -> Result<std::iter::StepBy<std::ops::Range<usize>>, Error> {
-        let none = (0..0).step_by(1);
-        let begin = match self.begin {
-            Begin::Index(index) => index,
-            Begin::Found(find) => match find(args) {
-                Some(index) => index,
-                None => return Ok(none),
-            },
-            Begin::Keyword { word, from } => {
-                let found =
-                    (from..args.len()).find(|i| args[*i].eq_ignore_ascii_case(word.as_bytes()));
-                let Some(at) = found else { return Ok(none) };
-                at + 1
-            }
+        let Some(begin) = self.begin(args) else {
+            return Ok((0..0).step_by(1));
         };
         Ok(match self.find {
             Find::Range { last, step } => {

@@ -27,6 +27,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 1,
                 KeyFlags::MODIFY.union(KeyFlags::VARIABLE_FLAGS),
             )])
+            .key_notes(&["RW and ACCESS due to the optional `GET` argument"])
             .docs("1.0.0", "O(1)", "Set the string value of a key")
             .history(&[
                 ("2.6.12", "Added the `EX`, `PX`, `NX` and `XX` options."),
@@ -76,6 +77,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
                  | PXAT unix-time-milliseconds | PERSIST]",
             )
             .keys(&[KeySpec::one(1, KeyFlags::MODIFY)])
+            .key_notes(&["RW and UPDATE because it changes the TTL"])
             .docs(
                 "6.2.0",
                 "O(1)",
@@ -110,7 +112,8 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 "1.0.0",
                 "O(N) where N is the number of keys to retrieve.",
                 "Get the values of all the given keys",
-            ),
+            )
+            .tips(&["request_policy:multi_shard"]),
         mget,
     ),
     Command::new(
@@ -121,7 +124,11 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 "1.0.1",
                 "O(N) where N is the number of keys to set.",
                 "Set multiple keys to multiple values",
-            ),
+            )
+            .tips(&[
+                "request_policy:multi_shard",
+                "response_policy:all_succeeded",
+            ]),
         mset,
     ),
     Command::new(
@@ -132,7 +139,8 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 "1.0.1",
                 "O(N) where N is the number of keys to set.",
                 "Set multiple keys to multiple values, only if none of the keys exist",
-            ),
+            )
+            .tips(&["request_policy:multi_shard", "response_policy:agg_min"]),
         msetnx,
     ),
 ];

@@ -9,6 +9,8 @@ pub struct Texts {
     pub since: &'static str,
     /// The arguments, in the notation of [`syntax`](super::syntax).
     pub syntax: &'static str,
+    /// What COMMAND INFO adds to each key specification; empty where it adds nothing.
+    pub key_notes: &'static [&'static str],
     /// What changed, each with the version.
     pub history: &'static [(&'static str, &'static str)],
     pub deprecated: Option<Deprecated>,
@@ -29,6 +31,7 @@ impl Texts {
         complexity: "",
         since: "",
         syntax: "",
+        key_notes: &[],
         history: &[],
         deprecated: None,
         is_internal: false,
@@ -65,6 +68,12 @@ impl Spec {
     #[must_use]
     pub const fn deprecated(mut self, since: &'static str, replaced_by: &'static str) -> Self {
         self.texts.deprecated = Some(Deprecated { since, replaced_by });
+        self
+    }
+
+    #[must_use]
+    pub const fn key_notes(mut self, notes: &'static [&'static str]) -> Self {
+        self.texts.key_notes = notes;
         self
     }
 

@@ -24,6 +24,8 @@ fn shown(argument: &Argument) -> String {
     let all = match (argument.is_multiple, argument.repeats_token) {
         (false, _) => once,
         (true, true) => format!("{once} [{once} ...]"),
+        // A choice is too long to be written twice.
+        (true, false) if argument.kind == Kind::OneOf => format!("{once} ..."),
         (true, false) => format!("{once} [{value} ...]"),
     };
     if argument.is_optional {
@@ -86,7 +88,7 @@ mod tests {
         check("\"\":empty", " \"\"");
         check(
             "[GET <type offset> | INCR]...",
-            " [<GET type offset | INCR> [<GET type offset | INCR> ...]]",
+            " [<GET type offset | INCR> ...]",
         );
     }
 }

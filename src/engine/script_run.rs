@@ -90,6 +90,9 @@ const EVAL_RO_FLAGS: Flags = Flags::NOSCRIPT
     .union(Flags::MOVABLE_KEYS);
 const KEYS_READ: &[KeySpec] = &[KeySpec::counted(2, KeyFlags::READ)];
 const KEYS_USED: &[KeySpec] = &[KeySpec::counted(2, KeyFlags::MODIFY)];
+const NOTE: &str = "We cannot tell how the keys will be used so we assume the worst, RW and UPDATE";
+const NOTE_RO: &str =
+    "We cannot tell how the keys will be used so we assume the worst, RO and ACCESS";
 const DEPENDS: &str = "Depends on the script that is executed.";
 
 const fn eval(
@@ -114,7 +117,13 @@ const fn eval(
     };
     let spec = Spec::new(name, -3, Group::Scripting, flags);
     let spec = spec.syntax(syntax).docs(since, complexity, summary);
-    Command::new(spec.keys(keys), Invocation { by, read_only })
+    let notes: &[&str] = match (by, read_only) {
+        (By::Sha, _) => &[],
+        (_, true) => &[NOTE_RO],
+        (_, false) => &[NOTE],
+    };
+    let spec = spec.keys(keys).key_notes(notes);
+    Command::new(spec, Invocation { by, read_only })
 }
 
 const SUMMARY: &str = "Execute a Lua script server side";

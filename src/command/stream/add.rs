@@ -20,6 +20,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
                  <id_or_auto: *:auto_id | id> <field value>...",
             )
             .keys(&[KeySpec::one(1, KeyFlags::ALTER)])
+            .key_notes(&["UPDATE instead of INSERT because of the optional trimming feature"])
             .tips(&["nondeterministic_output"])
             .docs(
                 "5.0.0",

@@ -6,6 +6,7 @@ use crate::command::{Begin, Command, Error, Find, Group, KeySpec, Spec};
 use crate::engine::registry::{EngineCtx, EngineHandler, Entry, Registry};
 use crate::engine::worker::Flow;
 use crate::resp::Reply;
+use std::iter;
 
 pub static COMMANDS: &[Command<EngineHandler>] = &[Command {
     spec: sub(
@@ -173,8 +174,9 @@ fn put_info(reply: &mut dyn Reply, entry: &Entry) {
         reply.bulk(tip.as_bytes());
     }
     reply.set(spec.shown_keys().count());
-    for keys in spec.shown_keys() {
-        put_key_spec(reply, keys);
+    let notes = spec.texts.key_notes.iter().chain(iter::repeat(&""));
+    for (keys, note) in spec.shown_keys().zip(notes) {
+        put_key_spec(reply, keys, note);
     }
     if entry.subcommands.is_empty() {
         reply.set(0);
@@ -225,8 +227,12 @@ fn categories(spec: &Spec) -> Vec<&'static str> {
     all
 }
 
-fn put_key_spec(reply: &mut dyn Reply, keys: &KeySpec) {
-    reply.map(3);
+fn put_key_spec(reply: &mut dyn Reply, keys: &KeySpec, note: &str) {
+    reply.map(3 + usize::from(!note.is_empty()));
+    if !note.is_empty() {
+        reply.bulk(b"notes");
+        reply.bulk(note.as_bytes());
+    }
     reply.bulk(b"flags");
     put_words(reply, &keys.flags.names().collect::<Vec<_>>());
     reply.bulk(b"begin_search");

@@ -1,7 +1,7 @@
 //! COMMAND GETKEYS and GETKEYSANDFLAGS: which arguments of a request are keys.
 
-use crate::command::{Error, KeyFlags};
-use crate::engine::registry::{EngineCtx, Registry, Run};
+use crate::command::{Error, Flags, KeyFlags, KeySpec, Spec};
+use crate::engine::registry::{EngineCtx, Registry, Run, sub_name};
 use crate::engine::worker::Flow;
 use crate::resp::Args;
 
@@ -33,19 +33,17 @@ pub fn getkeysandflags(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
 }
 
 fn keys<'a>(registry: &Registry, request: Args<'a>) -> Result<Vec<FoundKey<'a>>, Error> {
-    let Some(mut entry) = registry.get(request.get(0)) else {
-        return Err(Error::text("ERR Invalid command specified"));
-    };
+    const UNKNOWN: Error = Error::text("ERR Invalid command specified");
+    let mut entry = registry.get(request.get(0)).ok_or(UNKNOWN)?;
     if let Some(sub) = request.try_get(1)
-        && let Some(found) = entry
-            .subcommands
-            .iter()
-            .find(|e| super::is(sub, crate::engine::registry::sub_name(e.spec)))
+        && !entry.subcommands.is_empty()
     {
-        entry = found;
+        let mut all = entry.subcommands.iter();
+        let found = all.find(|entry| super::is(sub, sub_name(entry.spec)));
+        entry = found.ok_or(UNKNOWN)?;
     }
     let spec = entry.spec;
-    if spec.keys.is_empty() || matches!(entry.run, Run::Container) {
+    if !has_keys(spec) || matches!(entry.run, Run::Container) {
         return Err(Error::text("ERR The command has no key arguments"));
     }
     if !spec.arity_fits(request.len()) {
@@ -53,11 +51,32 @@ fn keys<'a>(registry: &Registry, request: Args<'a>) -> Result<Vec<FoundKey<'a>>,
             "ERR Invalid number of arguments specified for command",
         ));
     }
+    match found_keys(spec, request) {
+        Some(keys) => Ok(keys),
+        None if spec.flags.contains(Flags::NO_MANDATORY_KEYS) => Ok(Vec::new()),
+        None => Err(Error::text("ERR Invalid arguments specified for command")),
+    }
+}
+
+fn has_keys(spec: &Spec) -> bool {
+    let mut keys = spec.shown_keys();
+    keys.any(|key| !key.flags.contains(KeyFlags::NOT_KEY))
+}
+
+/// The keys, unless there is none or the request lacks some that it promises.
+fn found_keys<'a>(spec: &Spec, request: Args<'a>) -> Option<Vec<FoundKey<'a>>> {
     let mut keys = Vec::new();
-    spec.visit_keys(&request, |index, found| {
+    let mut visited: Vec<*const KeySpec> = Vec::new();
+    let told = spec.visit_keys(&request, |index, found| {
         if !found.flags.contains(KeyFlags::UNSHOWN) {
             keys.push((request.get(index), found.flags));
+            visited.push(found);
         }
-    })?;
-    Ok(keys)
+    });
+    let is_lacking = |key: &KeySpec| {
+        let is_visited = visited.iter().any(|other| std::ptr::eq(*other, key));
+        key.promises_keys(&request) && !is_visited
+    };
+    let is_whole = told.is_ok() && !spec.shown_keys().any(is_lacking);
+    (is_whole && !keys.is_empty()).then_some(keys)
 }

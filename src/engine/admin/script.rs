@@ -35,7 +35,11 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
                     "O(N) with N being the number of scripts to check (so checking a single \
                      script is an O(1) operation).",
                     "Check existence of scripts in the script cache.",
-                ),
+                )
+                .tips(&[
+                    "request_policy:all_shards",
+                    "response_policy:agg_logical_and",
+                ]),
             exists,
         ),
         Command::new(
@@ -46,6 +50,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
                     "O(N) with N being the number of scripts in cache",
                     "Remove all the scripts from the script cache.",
                 )
+                .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
                 .history(&[(
                     "6.2.0",
                     "Added the `ASYNC` and `SYNC` flushing mode modifiers.",
@@ -73,7 +78,8 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
                 Group::Scripting,
                 SCRIPTING.union(Flags::ALLOW_BUSY),
             )
-            .docs("2.6.0", "O(1)", "Kill the script currently in execution."),
+            .docs("2.6.0", "O(1)", "Kill the script currently in execution.")
+            .tips(&["request_policy:all_shards", "response_policy:one_succeeded"]),
             kill,
         ),
         script_stats::LIST,
@@ -89,7 +95,8 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[Command::container(
                 "2.6.0",
                 "O(N) with N being the length in bytes of the script body.",
                 "Load the specified Lua script into the script cache.",
-            ),
+            )
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
             load,
         ),
         script_stats::PS,
