@@ -16,7 +16,8 @@ pub struct AwaitedKeys {
     slices: Box<[AtomicU32]>,
 }
 
-/// What a transaction's commits have changed of what may be waited for, in the order of the changes.
+/// What a transaction's commits have changed of what may be waited for: of each commit first the keys that got a value, in
+/// that order.
 #[derive(Debug, Default)]
 pub struct Readied {
     pub fingerprints: Vec<u64>,
@@ -70,7 +71,10 @@ impl Readied {
     }
 
     pub(super) fn note(&mut self, fingerprint: u64) {
-        if self.fingerprints.last() != Some(&fingerprint) {
+        /// So many of the latest are compared, because a new key is mostly edited too.
+        const COMPARED: usize = 4;
+        let mut latest = self.fingerprints.iter().rev().take(COMPARED);
+        if latest.all(|latest| *latest != fingerprint) {
             self.fingerprints.push(fingerprint);
         }
     }
@@ -124,5 +128,25 @@ mod tests {
         txn.commit_to_mirror(&mirror);
         drop(txn);
         assert!(buffers.readied.is_empty());
+    }
+
+    #[test]
+    fn keys_are_told_of_in_the_order_in_which_they_got_their_values() {
+        let keyspace = Keyspace::new(1);
+        let mirror = Keyspace::new(1);
+        let mut buffers = TxnBuffers::default();
+        let [old, new] = [&b"old"[..], b"new"].map(|key| keyspace.fingerprint(0, key));
+        let mut txn = Txn::new(&keyspace, &mut buffers, 0, 1);
+        put(&mut txn, b"old");
+        txn.commit_to_mirror(&mirror);
+        keyspace.awaited.add(old);
+        keyspace.awaited.add(new);
+        txn.remove(b"old");
+        put(&mut txn, b"new");
+        put(&mut txn, b"old");
+        txn.commit_to_mirror(&mirror);
+        drop(txn);
+        let told = std::mem::take(&mut buffers.readied).fingerprints;
+        assert_eq!(told, [new, old]);
     }
 }

@@ -523,10 +523,13 @@ impl<'a> Txn<'a> {
         self.buffers.changes.clear();
     }
 
+    /// Notes keys in the order in which Redis serves those who wait: that in which they got a value. Those that had one all
+    /// along, or have none, come after them.
     #[cold]
     fn note_readied(&mut self) {
-        let readied = &mut self.buffers.readied;
-        for undo in &self.buffers.undo {
+        let TxnBuffers { readied, undo, .. } = &mut *self.buffers;
+        let bringing = undo.iter().filter(|undo| undo.brings_value());
+        for undo in bringing.chain(undo.iter().filter(|undo| !undo.brings_value())) {
             undo.touched(|place| match place {
                 Some(place) if self.keyspace.awaited.may_contain(place.hash) => {
                     readied.note(place.hash);

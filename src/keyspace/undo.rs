@@ -197,6 +197,15 @@ impl Undo {
         }
     }
 
+    /// Whether the change brought a value to a key: it was not just edited or removed.
+    pub fn brings_value(&self) -> bool {
+        match self {
+            Undo::Restore { left, .. } => *left != Left::Nothing,
+            Undo::Moved { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Tells of each key that the change touched; `None` stands for whole databases.
     pub fn touched(&self, mut visit: impl FnMut(Option<&Place>)) {
         match self {
