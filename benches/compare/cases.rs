@@ -27,6 +27,7 @@ const BURN_LOOPS: &str = "20000";
 /// A script that burns CPU costs as much as this many requests.
 pub const BURN_REQUESTS_DIVISOR: u64 = 20;
 pub const SCALING_NAME: &str = "shards";
+pub const SYSCALLS_NAME: &str = "system calls";
 pub const BESIDE_NAME: &str = "beside a slow script";
 
 /// A command at one depth of pipelining.

@@ -9,13 +9,14 @@ mod cases;
 mod memory;
 mod report;
 mod server;
+mod usage;
 
 use std::error::Error;
 use std::process::{Command, ExitCode};
 
 use args::Args;
 use cases::Case;
-use report::Measurement;
+use report::{Counted, Measurement};
 use server::{Kind, Server};
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -43,12 +44,14 @@ fn compare(args: &Args) -> Result<()> {
     let kept: Vec<&memory::Data> = kept.collect();
     let scaling = args.wants(cases::SCALING_NAME);
     let beside = args.wants(cases::BESIDE_NAME);
-    if chosen.is_empty() && kept.is_empty() && !scaling && !beside {
+    let calls = args.wants(cases::SYSCALLS_NAME);
+    if chosen.is_empty() && kept.is_empty() && !scaling && !beside && !calls {
         return Err("no case has such a name".into());
     }
     let mut rows = vec![Vec::new(); chosen.len()];
     let mut scaled = Vec::new();
     let mut delayed = Vec::new();
+    let mut called = Vec::new();
     for round in 0..args.rounds {
         if !chosen.is_empty() {
             for (row, pair) in rows.iter_mut().zip(measure_round(args, &chosen, round)?) {
@@ -61,6 +64,9 @@ fn compare(args: &Args) -> Result<()> {
         if beside {
             delayed.push(beside::measure_round(args, round)?);
         }
+        if calls {
+            called.push(measure_syscalls(args)?);
+        }
     }
     // Memory is not noisy: once is enough.
     let mut resident = Vec::new();
@@ -71,6 +77,7 @@ fn compare(args: &Args) -> Result<()> {
         eprintln!("{}: {:?} bytes", data.name, resident[resident.len() - 1].1);
     }
     let mut page = report::page(args, &chosen, &rows)?;
+    report::put_syscalls(&mut page, &called);
     report::put_scaling(&mut page, &scaled);
     report::put_delays(&mut page, &delayed);
     report::put_memory(&mut page, &resident);
@@ -88,10 +95,11 @@ fn measure_round(args: &Args, chosen: &[Case], round: usize) -> Result<Vec<[Meas
     if round % 2 == 1 {
         order.reverse();
     }
-    for (side, binary) in order {
-        let server = Server::start(binary, SERVER_CORE, 1)?;
-        server.fill(cases::KEYS, &["SET", "key:%n", cases::VALUE])?;
-        for (case, pair) in chosen.iter().zip(&mut pairs) {
+    for (case, pair) in chosen.iter().zip(&mut pairs) {
+        for (side, binary) in order {
+            // A server of its own, so that no case pays for the background work of another.
+            let server = Server::start(binary, SERVER_CORE, 1)?;
+            server.fill(cases::KEYS, &["SET", "key:%n", cases::VALUE])?;
             let requests = case.requests(args.requests);
             pair[side] = measure(&server, case, requests, LOAD_CORE)?;
             eprintln!(
@@ -100,10 +108,36 @@ fn measure_round(args: &Args, chosen: &[Case], round: usize) -> Result<Vec<[Meas
                 server.kind.name(),
                 report::line(case, pair[side])
             );
+            server.stop()?;
         }
-        server.stop()?;
     }
     Ok(pairs)
+}
+
+/// System calls and switches of the server per request, unpipelined and not, in runs of their own: counting takes time.
+fn measure_syscalls(args: &Args) -> Result<Vec<Counted>> {
+    let cases: Vec<Case> = cases::all().filter(|case| case.name == "SET").collect();
+    let mut counted = Vec::new();
+    for case in &cases {
+        for binary in [&args.redis, &args.aikv] {
+            let server = Server::start(binary, SERVER_CORE, 1)?;
+            server.fill(cases::KEYS, &["SET", "key:%n", cases::VALUE])?;
+            let requests = case.requests(args.requests);
+            let counter = server.count_syscalls();
+            let before = server.usage()?;
+            load(&server, case, requests, LOAD_CORE, &case.command(""))?;
+            let used = server.usage()? - before;
+            let calls = counter.and_then(usage::Syscalls::end);
+            counted.push(Counted {
+                server: server.kind.name(),
+                pipeline: case.pipeline,
+                syscalls: calls.map(|calls| calls as f64 / requests as f64),
+                switches: used.switches as f64 / requests as f64,
+            });
+            server.stop()?;
+        }
+    }
+    Ok(counted)
 }
 
 /// Throughput of scripts that burn CPU, with one shard and with two: on different keys, and on one.
@@ -141,40 +175,43 @@ fn measure(server: &Server, case: &Case, requests: u64, cores: &str) -> Result<M
         server.fill(times, words)?;
     }
     server.probe(&command)?;
-    let before = server.cpu_ns()?;
-    let output = Command::new("taskset")
-        .args([
-            "-c",
-            cores,
-            "redis-benchmark",
-            "-h",
-            "127.0.0.1",
-            "--csv",
-            "-c",
-            CLIENTS,
-        ])
-        .args(["-p", &server.port.to_string(), "-n", &requests.to_string()])
-        .args([
-            "-P",
-            &case.pipeline.to_string(),
-            "-r",
-            &cases::KEYS.to_string(),
-        ])
-        .args(&command)
-        .output()?;
-    let cpu_ns = server.cpu_ns()? - before;
-    if !output.status.success() {
-        return Err(format!(
-            "redis-benchmark: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        )
-        .into());
-    }
-    let requests_per_s = throughput(&String::from_utf8_lossy(&output.stdout))?;
+    server.wait_until_no_rewrite()?;
+    let before = server.usage()?;
+    let requests_per_s = load(server, case, requests, cores, &command)?;
+    let serving_done = server.usage()?;
+    // A rewrite that the case has begun is its own.
+    server.wait_until_no_rewrite()?;
+    let used = server.usage()? - before;
+    let each = |total: u64| total as f64 / requests as f64;
     Ok(Measurement {
-        cpu_us: cpu_ns as f64 / 1e3 / requests as f64,
+        serving_us: each((serving_done - before).serving_ns) / 1e3,
+        whole_us: each(used.whole_ns) / 1e3,
+        switches: each((serving_done - before).switches),
         requests_per_s,
     })
+}
+
+/// Has redis-benchmark send a command; returns how many requests a second were answered.
+fn load(
+    server: &Server,
+    case: &Case,
+    requests: u64,
+    cores: &str,
+    command: &[String],
+) -> Result<f64> {
+    let output = Command::new("taskset")
+        .args(["-c", cores, "redis-benchmark"])
+        .args(["-h", "127.0.0.1", "--csv", "-c", CLIENTS])
+        .args(["-p", &server.port.to_string(), "-n", &requests.to_string()])
+        .args(["-P", &case.pipeline.to_string()])
+        .args(["-r", &cases::KEYS.to_string()])
+        .args(command)
+        .output()?;
+    if !output.status.success() {
+        let error = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("redis-benchmark: {}", error.trim()).into());
+    }
+    throughput(&String::from_utf8_lossy(&output.stdout))
 }
 
 /// The second column of the last line: `"SET ...","123456.78",...`.

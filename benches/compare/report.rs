@@ -14,17 +14,33 @@ use crate::{CLIENTS, Kind, LOAD_CORE, Result, SERVER_CORE, cases};
 /// What one run of one case cost.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Measurement {
-    pub cpu_us: f64,
+    /// Of the threads that serve requests.
+    pub serving_us: f64,
+    /// Of everything, the rewrites of the journal too.
+    pub whole_us: f64,
+    pub switches: f64,
     pub requests_per_s: f64,
+}
+
+/// What was counted of one server in one run, per request.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    pub server: &'static str,
+    pub pipeline: u32,
+    /// `None` where they cannot be counted.
+    pub syscalls: Option<f64>,
+    pub switches: f64,
 }
 
 pub fn line(case: &Case, measured: Measurement) -> String {
     let Measurement {
-        cpu_us,
+        serving_us,
+        whole_us,
+        switches,
         requests_per_s,
     } = measured;
     format!(
-        "{} pipeline {}: {cpu_us:.2} us CPU, {requests_per_s:.0}/s",
+        "{} pipeline {}: {serving_us:.2} us CPU serving, {whole_us:.2} in all, {switches:.2} switches, {requests_per_s:.0}/s",
         case.name, case.pipeline
     )
 }
@@ -34,14 +50,42 @@ pub fn page(args: &Args, chosen: &[Case], rows: &[Vec<[Measurement; 2]>]) -> Res
     let mut page = head(args)?;
     if !chosen.is_empty() {
         page.push_str(
-            "\n| case | pipeline | CPU us/request, Redis | AiKv | ratio | requests/s, Redis | AiKv | ratio |\n\
-             |---|---|---|---|---|---|---|---|\n",
+            "\n| case | pipeline | serving CPU us/request, Redis | AiKv | ratio | whole CPU, Redis | AiKv | ratio \
+             | requests/s, Redis | AiKv | ratio |\n\
+             |---|---|---|---|---|---|---|---|---|---|---|\n",
         );
         for (case, rounds) in chosen.iter().zip(rows) {
             page.push_str(&row(case, rounds));
         }
     }
     Ok(page)
+}
+
+/// `counted` holds, for each round, what was counted of each server at each depth of pipelining.
+pub fn put_syscalls(page: &mut String, counted: &[Vec<Counted>]) {
+    let Some(first) = counted.first() else {
+        return;
+    };
+    let _ = write!(
+        page,
+        "\n## System calls\n\nOf all threads of the server, and switches of the threads that serve, per SET with {CLIENTS} \
+         clients.\n\n| server | pipeline | system calls/request | switches/request |\n|---|---|---|---|\n"
+    );
+    for (index, row) in first.iter().enumerate() {
+        let rounds = || counted.iter().map(|round| round[index]);
+        let calls: Vec<f64> = rounds().filter_map(|it| it.syscalls).collect();
+        let calls = if calls.is_empty() {
+            "not counted".to_owned()
+        } else {
+            format!("{:.3}", median(calls.into_iter()))
+        };
+        let switches = median(rounds().map(|it| it.switches));
+        let _ = writeln!(
+            page,
+            "| {} | {} | {calls} | {switches:.3} |",
+            row.server, row.pipeline
+        );
+    }
 }
 
 /// `scaled` holds, for each round, the scripts a second with one shard and with two, on different keys and on one.
@@ -128,9 +172,11 @@ fn head(args: &Args) -> Result<String> {
         "# {} against {}\n\n\
          - date: {}\n- machine: {model}, {cores} cores, Linux {}\n- servers: {}; {}\n- command: `{}`\n\n\
          Each server runs alone on core {SERVER_CORE}, AiKv with one shard; redis-benchmark runs on core {LOAD_CORE} \
-         with {CLIENTS} connections and {} random keys.\nBoth write a journal that is synced once a second. CPU is \
-         that of all threads of the server. Every figure is the median of\n{} alternating rounds; a ratio is the median \
-         of the rounds' ratios, AiKv / Redis: below 1 is better for CPU, above 1 for\nthroughput.\n",
+         with {CLIENTS} connections and {} random keys.\nBoth write a journal that is synced once a second, and every case \
+         has a new server. Serving CPU is that of the threads that serve\nrequests: Redis's main thread, AiKv's shard. Whole \
+         CPU is that of all threads, and of the children that have ended, until a rewrite of\nthe journal that the case has \
+         begun is over: Redis does that in a child, AiKv in a thread. Every figure is the median of\n{} alternating rounds; \
+         a ratio is the median of the rounds' ratios, AiKv / Redis: below 1 is better for CPU, above 1 for\nthroughput.\n",
         Kind::Aikv.name(),
         Kind::Redis.name(),
         output("date", &["-u", "+%F"])?,
@@ -156,10 +202,12 @@ fn row(case: &Case, rounds: &[[Measurement; 2]]) -> String {
             ),
         )
     };
-    let (redis_cpu, aikv_cpu, cpu_ratio) = columns(|measured| measured.cpu_us);
+    let (redis_serving, aikv_serving, serving_ratio) = columns(|measured| measured.serving_us);
+    let (redis_whole, aikv_whole, whole_ratio) = columns(|measured| measured.whole_us);
     let (redis_rate, aikv_rate, rate_ratio) = columns(|measured| measured.requests_per_s);
     format!(
-        "| {} | {} | {redis_cpu:.2} | {aikv_cpu:.2} | {cpu_ratio:.2} | {redis_rate:.0} | {aikv_rate:.0} | {rate_ratio:.2} |\n",
+        "| {} | {} | {redis_serving:.2} | {aikv_serving:.2} | {serving_ratio:.2} | {redis_whole:.2} | {aikv_whole:.2} \
+         | {whole_ratio:.2} | {redis_rate:.0} | {aikv_rate:.0} | {rate_ratio:.2} |\n",
         case.name, case.pipeline
     )
 }

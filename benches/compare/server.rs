@@ -1,6 +1,6 @@
 //! A server under measurement: its own directory, a free port, ended by its own pid.
 //!
-//! This file is `unsafe` for kill(2), the only way to ask another process to end well, and for the clock of its CPU time.
+//! This file is `unsafe` for kill(2), the only way to ask another process to end well.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::Result;
+use crate::usage::{Syscalls, Usage};
 
 const START_MAX: Duration = Duration::from_secs(10);
 const STOP_MAX: Duration = Duration::from_secs(30);
@@ -101,24 +102,14 @@ impl Server {
         Ok(server)
     }
 
-    /// CPU time of the process so far, of threads that have ended too.
-    pub fn cpu_ns(&self) -> Result<u64> {
-        let (mut clock, mut time) = (
-            0,
-            libc::timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            },
-        );
-        // SAFETY: both calls only write to the variables that they are given, which live until they return.
-        let failed = unsafe {
-            libc::clock_getcpuclockid(self.child.id().cast_signed(), &raw mut clock) != 0
-                || libc::clock_gettime(clock, &raw mut time) != 0
-        };
-        if failed {
-            return Err("the server's CPU time cannot be read".into());
-        }
-        Ok(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+    /// What the server has used so far.
+    pub fn usage(&self) -> Result<Usage> {
+        Usage::of(self.child.id())
+    }
+
+    /// Counts the server's system calls from here on.
+    pub fn count_syscalls(&self) -> Option<Syscalls> {
+        Syscalls::count(self.child.id())
     }
 
     /// Answers with the SHA1 of the script.
