@@ -13,8 +13,9 @@ use super::table::Key;
 use crate::base::prefetch::prefetch;
 use crate::value::{Str, Value};
 
-/// A full block fills a size of the allocator nearly to the end.
+/// A full block fills a size of the allocator nearly to the end, and so does each quarter, by which it grows.
 const BLOCK: usize = 28;
+const QUARTER: usize = BLOCK / 4;
 
 /// A key with its value.
 #[derive(Debug)]
@@ -127,13 +128,14 @@ impl Entries {
         match self.blocks.last_mut() {
             Some(block) if block.len() < BLOCK => {
                 if block.len() == block.capacity() {
-                    block.reserve_exact((BLOCK - block.len()).min(block.len()));
+                    let to_quarter = QUARTER - block.len() % QUARTER;
+                    block.reserve_exact(to_quarter.min(block.len()));
                 }
                 block.push(entry);
             }
             last => {
                 // The first block grows with its table, for databases of a few keys.
-                let mut block = Vec::with_capacity(if last.is_none() { 1 } else { BLOCK });
+                let mut block = Vec::with_capacity(if last.is_none() { 1 } else { QUARTER });
                 block.push(entry);
                 self.blocks.push(block);
             }

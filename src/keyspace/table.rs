@@ -4,6 +4,7 @@ use crate::base::small_bytes::SmallBytes;
 use ahash::RandomState;
 use crossbeam::utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -24,6 +25,9 @@ const STRIPES_BITS: u32 = 10;
 const STRIPES: usize = 1 << STRIPES_BITS;
 /// The stripe comes from these bits of the hash: the lower ones tell the entries of a stripe apart ([`TableHash`]).
 pub(super) const STRIPE_SHIFT: u32 = 40;
+
+/// So many keys are warmed without an allocation.
+const WARMED_TOGETHER: usize = 16;
 
 /// One database's share of a stripe.
 #[derive(Debug, Default)]
@@ -175,6 +179,19 @@ impl<T> Drop for Garbage<T> {
     }
 }
 
+#[inline]
+fn warm_each(
+    stripes: &[(MutexGuard<'_, Stripe>, TableHash)],
+    db: u8,
+    warm: impl Fn(&Entries, TableHash),
+) {
+    for (stripe, hash) in stripes {
+        if let Some(table) = stripe.table(db) {
+            warm(&table.entries, *hash);
+        }
+    }
+}
+
 /// Tells of every fingerprint that is locked exclusively.
 struct LockView(Box<VisitLocks>);
 
@@ -282,21 +299,18 @@ impl Keyspace {
     /// Has the cache get what will be looked at of some keys, so that the waits for it overlap. Whoever looks at one key
     /// after the other waits for each.
     pub fn warm(&self, db: u8, fingerprints: &[u64]) {
-        self.warm_each(db, fingerprints, Entries::warm_index);
-        self.warm_each(db, fingerprints, Entries::warm_entry);
-        self.warm_each(db, fingerprints, Entries::warm_content);
-    }
-
-    #[inline]
-    fn warm_each(&self, db: u8, fingerprints: &[u64], warm: impl Fn(&Entries, TableHash)) {
-        for fingerprint in fingerprints {
-            // Who holds it has its lines, and is not to be kept from its work.
-            if let Some(stripe) = self.stripes[Self::stripe_of(*fingerprint)].try_lock()
-                && let Some(table) = stripe.table(db)
-            {
-                warm(&table.entries, TableHash::of(*fingerprint));
-            }
-        }
+        // Taken once for all three looks: an atomic operation waits for every read before it. Who holds a stripe has its
+        // lines, and is not to be kept from its work; nor is anybody waited for here, so it does no harm to hold several.
+        let stripes: SmallVec<[_; WARMED_TOGETHER]> = fingerprints
+            .iter()
+            .filter_map(|fingerprint| {
+                let stripe = self.stripes[Self::stripe_of(*fingerprint)].try_lock()?;
+                Some((stripe, TableHash::of(*fingerprint)))
+            })
+            .collect();
+        warm_each(&stripes, db, Entries::warm_index);
+        warm_each(&stripes, db, Entries::warm_entry);
+        warm_each(&stripes, db, Entries::warm_content);
     }
 
     /// One more key lock is held in the stripe of `fingerprint`.

@@ -43,6 +43,8 @@ use writer::Writer;
 const BUFFER_BYTES_WANTED: usize = 1 << 20;
 /// From this many buffered bytes on, whoever appends writes out first.
 const BUFFER_BYTES_MAX: usize = 8 << 20;
+/// What an empty buffer keeps: more than fifty clients' pipelines of sixteen small writes fill.
+const BUFFER_BYTES_KEPT: usize = 128 << 10;
 
 pub(crate) type DurableCallback = Box<dyn Fn(Sequence) + Send + Sync>;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
 
-use super::{BUFFER_BYTES_MAX, BUFFER_BYTES_WANTED, Inventory, Journal, Sizes};
+use super::{BUFFER_BYTES_KEPT, BUFFER_BYTES_MAX, BUFFER_BYTES_WANTED, Inventory, Journal, Sizes};
 use crate::batch::WriteBatch;
 use crate::frame::{self, PAYLOAD_BYTES_MAX};
 use crate::fs::Reserved;
@@ -356,11 +356,11 @@ impl Tail {
 }
 
 impl Pending {
-    /// Empties it for the next round, and gives back what one huge batch made it hold.
+    /// Empties it for the next round, and gives back what a burst made it hold.
     pub(super) fn clear(&mut self) {
         self.pieces.clear();
         self.bytes.clear();
-        self.bytes.shrink_to(BUFFER_BYTES_MAX);
+        self.bytes.shrink_to(BUFFER_BYTES_KEPT);
     }
 }
 
