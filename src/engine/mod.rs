@@ -60,6 +60,7 @@ mod script_in_exec;
 mod script_run;
 #[cfg(test)]
 mod script_stats_tests;
+mod script_wait;
 mod shared;
 mod stored_functions;
 mod stored_scripts;

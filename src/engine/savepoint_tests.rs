@@ -161,6 +161,63 @@ fn the_first_line_bounds_time_and_instructions() {
     assert_eq!(line(&mut server, "EXISTS key"), ":0\r\n");
 }
 
+/// The time limit of a script ends its wait for a key, declared or not, and what it did before is taken back.
+#[test]
+fn a_wait_for_keys_ends_with_the_time_limit() {
+    let mut server = Server::start(2, &[]);
+    let (mut slow, mut other) = (server.connect(0), server.connect(1));
+    let endless = "redis.call('SET', KEYS[1], 'x') while true do end";
+    let request: [&[u8]; 4] = [b"EVAL", endless.as_bytes(), b"1", b"zz"];
+    assert_eq!(server.run(&mut slow, &request).0, Flow::Parked);
+    let waits = "redis.call('SET', KEYS[1], 'mine') redis.call('GET', 'zz') return 1";
+    let short = format!("#!lua timeout=5\n{waits}");
+    for (key, script, says) in [
+        ("zz", waits, "script-timeout (10 ms)"),
+        ("zz", &short, "the timeout of its first line (5 ms)"),
+        // Where the other key is above this one, the script waits in the middle of its run.
+        ("a", waits, "script-timeout (10 ms)"),
+        ("b", waits, "script-timeout (10 ms)"),
+        ("c", waits, "script-timeout (10 ms)"),
+    ] {
+        line(&mut server, "CONFIG SET script-timeout 10");
+        let request: [&[u8]; 4] = [b"EVAL", script.as_bytes(), b"1", key.as_bytes()];
+        assert_eq!(server.run(&mut other, &request).0, Flow::Parked);
+        assert!(server.workers[1].until_due().is_some());
+        std::thread::sleep(std::time::Duration::from_millis(11));
+        let reply = server.resume_due(&mut other).expect("it is due");
+        let begin = format!(
+            "-ERR Script killed: it waited for its keys for longer than {says}. Nothing it did was applied."
+        );
+        assert!(reply.starts_with(&begin), "{reply}");
+        assert_eq!(server.workers[1].parked(), 0);
+        let locks = server.shared.locks.stats();
+        assert_eq!((locks.held, locks.waiting), (1, 0), "the slow one's alone");
+        if key != "zz" {
+            assert_eq!(line(&mut server, &format!("EXISTS {key}")), ":0\r\n");
+        }
+    }
+    // A longer limit in the meantime lets it wait on.
+    let request: [&[u8]; 4] = [b"EVAL", waits.as_bytes(), b"1", b"zz"];
+    assert_eq!(server.run(&mut other, &request).0, Flow::Parked);
+    line(&mut server, "CONFIG SET script-timeout 600000");
+    std::thread::sleep(std::time::Duration::from_millis(11));
+    let token = other.parked.expect("it waits");
+    let flow = server.workers[1].resume(token, &mut other, &mut Vec::new());
+    assert_eq!(flow, Flow::Parked);
+    let Some(token) = slow.parked else {
+        unreachable!("it is endless")
+    };
+    server.shared.running.kill(false, u64::MAX, 1);
+    server.workers[0].resume(token, &mut slow, &mut Vec::new());
+    let mut out = Vec::new();
+    while let Some(message) = server.message(1) {
+        if let super::Message::Wake(token) = message {
+            server.workers[1].resume(token, &mut other, &mut out);
+        }
+    }
+    assert_eq!(out, b":1\r\n");
+}
+
 /// Two shards are inside scripts that read the same key; one that writes waits for both.
 #[test]
 fn scripts_that_read_share_their_keys() {

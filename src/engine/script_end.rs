@@ -91,32 +91,16 @@ impl Worker {
         request: Args<'_>,
     ) -> Option<AbortReason> {
         let settings = self.shared.config.settings();
-        let now_us = clock::monotonic_us();
-        let ran = Duration::from_micros(now_us - frame.started_us);
+        let ran = Duration::from_micros(clock::monotonic_us() - frame.started_us);
         let running = self.enter_running(frame, request);
         if running.killed.load(Ordering::Acquire) {
             self.stats().scripts_killed.add(1);
             return Some(AbortReason::Killed);
         }
-        let of_server = settings.timeout_ms(Opt::ScriptTimeout);
-        let of_script = frame.callee.limits().timeout();
-        let limits = [
-            (of_script, "the timeout of its first line"),
-            (of_server, "script-timeout"),
-        ];
-        let limits = limits
-            .into_iter()
-            .filter_map(|(limit, name)| Some((limit?, name)));
-        if let Some((limit, name)) = limits.min()
+        if let Some((limit, name)) = self.time_limit(frame)
             && ran >= limit
         {
-            self.stats().scripts_killed.add(1);
-            self.stats().scripts_timed_out.add(1);
-            let line = format!(
-                "ERR Script killed: it ran for longer than {name} ({} ms). {NOT_APPLIED}",
-                limit.as_millis()
-            );
-            return Some(AbortReason::Host(line));
+            return Some(self.timed_out("it ran", limit, name));
         }
         // A script that holds nothing keeps nobody waiting.
         if let Some(limit) = settings.timeout_ms(Opt::BusyReplyThreshold)
@@ -132,6 +116,29 @@ impl Worker {
             tracing::warn!(%name, client = frame.client, "a script is slow: clients that wait for its keys get BUSY");
         }
         None
+    }
+
+    /// How long a script may take, and what says so.
+    pub(super) fn time_limit(&self, frame: &Frame) -> Option<(Duration, &'static str)> {
+        let of_server = self.shared.config.settings().timeout_ms(Opt::ScriptTimeout);
+        let of_script = frame.callee.limits().timeout();
+        let limits = [
+            (of_script, "the timeout of its first line"),
+            (of_server, "script-timeout"),
+        ];
+        let limits = limits
+            .into_iter()
+            .filter_map(|(limit, name)| Some((limit?, name)));
+        limits.min()
+    }
+
+    pub(super) fn timed_out(&self, what: &str, limit: Duration, name: &str) -> AbortReason {
+        self.stats().scripts_killed.add(1);
+        self.stats().scripts_timed_out.add(1);
+        let limit_ms = limit.as_millis();
+        AbortReason::Host(format!(
+            "ERR Script killed: {what} for longer than {name} ({limit_ms} ms). {NOT_APPLIED}"
+        ))
     }
 
     /// Lets others know of a script, so that they can end it.

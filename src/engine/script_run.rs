@@ -228,11 +228,13 @@ pub struct Frame {
 
 /// A script that waits, or whose slice is over.
 pub struct ScriptWork {
-    entry: &'static Entry,
-    args: OwnedArgs,
+    pub(super) entry: &'static Entry,
+    pub(super) args: OwnedArgs,
     pub(super) frame: Frame,
     pub(super) run: Option<ScriptRun>,
-    buffers: TxnBuffers,
+    pub(super) buffers: TxnBuffers,
+    /// When its wait ends by itself, on the monotonic clock.
+    pub(super) due_us: Option<u64>,
 }
 
 impl ScriptWork {
@@ -328,6 +330,7 @@ impl Worker {
         let args = OwnedArgs::from(args);
         let work = Box::new(ScriptWork {
             entry,
+            due_us: self.wait_due_us(&frame),
             args,
             frame,
             run,
@@ -365,6 +368,13 @@ impl Worker {
                 Err(wait) => work.frame.wait = Some(wait),
             }
         }
+        if work.frame.wait.is_some()
+            && let Some(reason) = self.waited_too_long(&work.frame)
+        {
+            let waited_us = self.note_waited(since_us);
+            work.frame.profile.add_wait(waited_us);
+            return self.script_end_wait(work, client, &reason, out);
+        }
         if work.frame.wait.is_none() {
             self.note_counts();
             self.buffers = std::mem::take(&mut work.buffers);
@@ -399,30 +409,8 @@ impl Worker {
                 Stand::Waits | Stand::Over => since_us = clock::monotonic_us(),
             }
         }
+        work.due_us = self.wait_due_us(&work.frame);
         self.put_back(token, client, since_us, Kind::Script(work))
-    }
-
-    /// Ends a parked script: what it did is taken back before its locks go.
-    pub(super) fn script_cancel(&mut self, mut work: Box<ScriptWork>) {
-        drop(work.run.take());
-        self.note_counts();
-        self.buffers = std::mem::take(&mut work.buffers);
-        match work.frame.wait.take() {
-            Some(Wait::Locks(hold, ticket)) => {
-                let withdrawn = self.shared.locks.withdraw(ticket);
-                self.rollback();
-                self.shared.locks.release(withdrawn.held);
-                self.shared.gate.release(hold);
-            }
-            Some(wait) => {
-                self.keeper.cancel(wait);
-                // It may have published before it waited for its first key.
-                self.rollback();
-            }
-            None => self.rollback(),
-        }
-        self.script_let_go(&mut work.frame);
-        self.end_frame(&mut work.frame);
     }
 
     /// Takes a request apart, and readies the transaction of what it calls.

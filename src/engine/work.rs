@@ -44,11 +44,8 @@ impl Kind {
         match self {
             Kind::Timer(timer) => timer.due_us,
             Kind::Blocked(blocked) => blocked.due_us(),
-            Kind::Plain { .. }
-            | Kind::Paused { .. }
-            | Kind::Exec { .. }
-            | Kind::ExecRun(_)
-            | Kind::Script(_) => None,
+            Kind::Script(script) => script.due_us,
+            Kind::Plain { .. } | Kind::Paused { .. } | Kind::Exec { .. } | Kind::ExecRun(_) => None,
         }
     }
 

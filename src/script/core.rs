@@ -50,6 +50,8 @@ pub(super) struct Core {
     pub numbers: Vec<u8>,
     /// The search that a string function has under way.
     pub machine: Machine,
+    /// Steps of searches until the next look at the clock.
+    pub steps_left: u32,
     /// The `gsub` that is under way, while no callback of it runs.
     pub substitution: Option<Substitution>,
     /// What a [`super::joiner::Joiner`] has gathered.

@@ -32,6 +32,7 @@ mod host;
 mod joiner;
 mod legacy;
 mod library;
+mod metamethods;
 mod pattern;
 mod pool;
 mod run;

@@ -26,7 +26,7 @@ use super::cache::Dialect;
 use super::core::core_of;
 use super::extensions;
 use super::legacy::{self, wording};
-use super::{coroutine, strings, tables};
+use super::{coroutine, metamethods, strings, tables};
 
 /// Builds the world of a fresh state: leaves the stand-in of the globals on the stack, and below it the real table.
 ///
@@ -58,6 +58,11 @@ pub(super) unsafe fn build(lua: *mut ffi::lua_State, dialect: Dialect, version: 
                 set_functions(lua, &RANDOM);
             } else if name == c"string" {
                 set_functions(lua, &strings::FUNCTIONS);
+                if dialect == Dialect::Aikv {
+                    ffi::lua_getfield(lua, -1, c"format".as_ptr());
+                    ffi::lua_pushcclosure(lua, metamethods::format, 1);
+                    ffi::lua_setfield(lua, -2, c"format".as_ptr());
+                }
             } else if name == c"table" {
                 set_functions(lua, &tables::FUNCTIONS);
             }
@@ -89,7 +94,7 @@ pub(super) unsafe fn build(lua: *mut ffi::lua_State, dialect: Dialect, version: 
     }
 }
 
-const BASE: [&CStr; 13] = [
+const BASE: [&CStr; 12] = [
     c"_VERSION",
     c"assert",
     c"error",
@@ -100,17 +105,17 @@ const BASE: [&CStr; 13] = [
     c"rawlen",
     c"select",
     c"tonumber",
-    c"tostring",
     c"type",
     c"xpcall",
 ];
 
-const REPLACED: [(&CStr, ffi::lua_CFunction); 5] = [
+const REPLACED: [(&CStr, ffi::lua_CFunction); 6] = [
     (c"next", next),
     (c"pcall", pcall),
     (c"rawget", rawget),
     (c"rawset", rawset),
     (c"setmetatable", setmetatable),
+    (c"tostring", metamethods::tostring),
 ];
 
 const RANDOM: [(&CStr, ffi::lua_CFunction); 2] = [(c"random", random), (c"randomseed", randomseed)];

@@ -18,6 +18,7 @@ use super::cache::Dialect;
 use super::convert::{push_bytes, string_at};
 use super::core::core_of;
 use super::joiner::Joiner;
+use super::metamethods;
 use super::pattern::{Captured, Fault, Machine, Progress, Search, has_specials};
 use super::turn::{Turn, doom, turn};
 
@@ -30,8 +31,10 @@ pub(super) const FUNCTIONS: [(&CStr, ffi::lua_CFunction); 5] = [
     (c"rep", rep),
 ];
 
-/// Steps of the matcher between two looks at the clock: about a tenth of a millisecond.
+/// Steps of the matcher between two looks at the clock, in one search or many: about a tenth of a millisecond.
 const STEPS_PER_LOOK: u32 = 20_000;
+/// What a search costs besides, and what is done with its match.
+const STEPS_PER_SEARCH: u32 = 10;
 
 /// How a search went on.
 enum Sought {
@@ -52,13 +55,19 @@ unsafe fn seek(
     loop {
         // SAFETY: called from a function that Lua called; text and pattern are strings on its stack.
         unsafe {
-            let mut budget = STEPS_PER_LOOK;
-            match core_of(lua).machine.search(search, &mut budget) {
-                Ok(Progress::Found { start, end }) => return Sought::Found(start, end),
-                Ok(Progress::Missed) => return Sought::Missed,
-                Ok(Progress::Pending) => {}
-                Err(fault) => return Sought::Leave(raise(lua, fault)),
+            let core = core_of(lua);
+            let mut budget = core.steps_left;
+            if budget > 0 {
+                let progress = core.machine.search(search, &mut budget);
+                core.steps_left = budget.saturating_sub(STEPS_PER_SEARCH);
+                match progress {
+                    Ok(Progress::Found { start, end }) => return Sought::Found(start, end),
+                    Ok(Progress::Missed) => return Sought::Missed,
+                    Ok(Progress::Pending) => {}
+                    Err(fault) => return Sought::Leave(raise(lua, fault)),
+                }
             }
+            core.steps_left = STEPS_PER_LOOK;
             match turn(lua) {
                 Turn::GoOn => {}
                 Turn::Suspend => {
@@ -509,7 +518,7 @@ unsafe fn call_replacement(lua: *mut ffi::lua_State, text: &[u8], state: &mut Su
         kept.write_unaligned(*state);
         if ffi::lua_type(lua, REPLACEMENT) == ffi::LUA_TTABLE {
             push_captured(lua, text, 0, state.found);
-            ffi::lua_gettable(lua, REPLACEMENT);
+            metamethods::get(lua, REPLACEMENT, CALLBACK_RETURNED, gsub_on);
         } else {
             ffi::lua_pushvalue(lua, REPLACEMENT);
             let count = push_captures(lua, text, state.found, true);

@@ -14,6 +14,7 @@ use mlua::ffi;
 use super::cache::Dialect;
 use super::core::core_of;
 use super::joiner::Joiner;
+use super::metamethods;
 use super::turn::{Turn, doom, turn};
 
 /// In place of what the library has under these names.
@@ -265,33 +266,67 @@ unsafe extern "C-unwind" fn concat(lua: *mut ffi::lua_State) -> c_int {
             joiner,
             has_metatable,
         };
-        concat_elements(lua, first, concat)
+        concat_elements(lua, first, concat, false)
     }
 }
 
 unsafe extern "C-unwind" fn concat_on(lua: *mut ffi::lua_State, _: c_int, next: isize) -> c_int {
     // SAFETY: `concat_elements` has left the state where it is looked for.
     unsafe {
-        let concat = ffi::lua_touserdata(lua, STATE)
-            .cast::<Concat>()
-            .read_unaligned();
+        let concat = load_concat(lua);
         ffi::lua_settop(lua, BLOCK);
-        concat_elements(lua, next as i64, concat)
+        concat_elements(lua, next as i64, concat, false)
     }
 }
 
-unsafe fn concat_elements(lua: *mut ffi::lua_State, first: i64, mut concat: Concat) -> c_int {
+/// After `__index`, whose result is on top.
+unsafe extern "C-unwind" fn concat_found(
+    lua: *mut ffi::lua_State,
+    _: c_int,
+    index: isize,
+) -> c_int {
+    // SAFETY: as in `concat_on`; the metamethod may have used the core.
+    unsafe {
+        Joiner::reclaim(core_of(lua));
+        let concat = load_concat(lua);
+        ffi::lua_replace(lua, STATE);
+        ffi::lua_settop(lua, STATE);
+        concat_elements(lua, index as i64, concat, true)
+    }
+}
+
+unsafe fn load_concat(lua: *mut ffi::lua_State) -> Concat {
+    // SAFETY: as in `concat_on`.
+    unsafe {
+        ffi::lua_touserdata(lua, STATE)
+            .cast::<Concat>()
+            .read_unaligned()
+    }
+}
+
+/// Leaves the state where the continuations find it.
+unsafe fn save_concat(lua: *mut ffi::lua_State, concat: Concat) {
+    // SAFETY: as in `concat`, with nothing above the block; what is made has the size of what is written.
+    unsafe {
+        let state = ffi::lua_newuserdatauv(lua, size_of::<Concat>(), 0);
+        state.cast::<Concat>().write_unaligned(concat);
+    }
+}
+
+/// Goes on at an index, whose element may be on top already.
+unsafe fn concat_elements(
+    lua: *mut ffi::lua_State,
+    first: i64,
+    mut concat: Concat,
+    mut is_found: bool,
+) -> c_int {
     // SAFETY: as in `concat`.
     unsafe {
         let last = ffi::lua_tointegerx(lua, 4, ptr::null_mut());
         let mut index = first;
         while index <= last {
-            if concat.has_metatable {
-                concat.joiner.spill(lua);
-                ffi::lua_geti(lua, 1, index);
-                Joiner::reclaim(core_of(lua));
-            } else {
-                ffi::lua_rawgeti(lua, 1, index);
+            if !std::mem::take(&mut is_found) {
+                push_element(lua, index, &mut concat);
             }
             if ffi::lua_isstring(lua, -1) == 0 {
                 let name = ffi::luaL_typename(lua, -1);
@@ -316,8 +351,7 @@ unsafe fn concat_elements(lua: *mut ffi::lua_State, first: i64, mut concat: Conc
                 Turn::GoOn => {}
                 Turn::End => return doom(lua),
                 Turn::Suspend => {
-                    let state = ffi::lua_newuserdatauv(lua, size_of::<Concat>(), 0);
-                    state.cast::<Concat>().write_unaligned(concat);
+                    save_concat(lua, concat);
                     return ffi::lua_yieldk(lua, 0, index as isize, Some(concat_on));
                 }
             }
@@ -325,6 +359,25 @@ unsafe fn concat_elements(lua: *mut ffi::lua_State, first: i64, mut concat: Conc
         concat.joiner.finish(lua);
     }
     1
+}
+
+/// Pushes an element. Where `__index` has it and the script is suspended there, [`concat_found`] goes on.
+#[inline]
+unsafe fn push_element(lua: *mut ffi::lua_State, index: i64, concat: &mut Concat) {
+    // SAFETY: as in `concat`, with nothing above the block.
+    unsafe {
+        if ffi::lua_type(lua, 1) == ffi::LUA_TTABLE
+            && (ffi::lua_rawgeti(lua, 1, index) != ffi::LUA_TNIL || !concat.has_metatable)
+        {
+            return;
+        }
+        ffi::lua_settop(lua, BLOCK);
+        concat.joiner.spill(lua);
+        save_concat(lua, *concat);
+        ffi::lua_pushinteger(lua, index);
+        metamethods::get(lua, 1, index as isize, concat_found);
+        Joiner::reclaim(core_of(lua));
+    }
 }
 
 /// Adds the string, or the number, at an index.
@@ -521,18 +574,19 @@ unsafe extern "C-unwind" fn sort_on(lua: *mut ffi::lua_State, _: c_int, context:
                     sort.out += 1;
                 }
                 Phase::Merge if sort.left < sort.left_end && sort.right < sort.right_end => {
-                    let right_first = if ffi::lua_type(lua, COMPARATOR) == ffi::LUA_TNIL {
-                        ffi::lua_rawgeti(lua, sort.from, sort.right);
-                        ffi::lua_rawgeti(lua, sort.from, sort.left);
-                        ffi::lua_compare(lua, -2, -1, ffi::LUA_OPLT) != 0
-                    } else {
-                        kept.write_unaligned(sort);
+                    kept.write_unaligned(sort);
+                    let has_comparator = ffi::lua_type(lua, COMPARATOR) != ffi::LUA_TNIL;
+                    if has_comparator {
                         ffi::lua_pushvalue(lua, COMPARATOR);
-                        ffi::lua_rawgeti(lua, sort.from, sort.right);
-                        ffi::lua_rawgeti(lua, sort.from, sort.left);
+                    }
+                    ffi::lua_rawgeti(lua, sort.from, sort.right);
+                    ffi::lua_rawgeti(lua, sort.from, sort.left);
+                    if has_comparator {
                         ffi::lua_callk(lua, 2, 1, COMPARED, Some(sort_on));
-                        ffi::lua_toboolean(lua, -1) != 0
-                    };
+                    } else {
+                        metamethods::less(lua, COMPARED, sort_on);
+                    }
+                    let right_first = ffi::lua_toboolean(lua, -1) != 0;
                     ffi::lua_settop(lua, SORT);
                     sort.take(lua, right_first);
                 }

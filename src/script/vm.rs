@@ -99,6 +99,7 @@ impl Vm {
             args: Vec::new(),
             numbers: Vec::new(),
             machine: Machine::default(),
+            steps_left: 0,
             substitution: None,
             joined: Vec::new(),
             integers: Vec::new(),

@@ -20,6 +20,7 @@ pub(super) mod numbers;
 mod structs;
 
 use std::ffi::{CStr, c_int};
+use std::time::Duration;
 
 use mlua::ffi;
 
@@ -123,16 +124,20 @@ unsafe fn give_way(lua: *mut ffi::lua_State, again: ffi::lua_KFunction) -> Optio
     }
 }
 
-/// Seconds of processor time that this thread has used: the difference of two is what a script is after.
-unsafe extern "C-unwind" fn clock(lua: *mut ffi::lua_State) -> c_int {
+/// The processor time that this thread has used.
+pub(super) fn processor_time() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: called by Lua; the clock is written to the record.
-    unsafe {
-        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time);
-        ffi::lua_pushnumber(lua, time.tv_sec as f64 + time.tv_nsec as f64 / 1e9);
-    }
+    // SAFETY: the clock exists, and is written to the record.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// The processor time of the thread in seconds: the difference of two is what a script is after.
+unsafe extern "C-unwind" fn clock(lua: *mut ffi::lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe { ffi::lua_pushnumber(lua, processor_time().as_secs_f64()) };
     1
 }

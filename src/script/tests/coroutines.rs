@@ -104,10 +104,10 @@ fn where_the_resuming_code_cannot_be_suspended_the_script_is_started_again() {
         bench.host.waits = 1;
         let body = |inside: &str| {
             format!(
-                "local t = setmetatable({{}}, {{__tostring = function()
+                "local t = setmetatable({{}}, {{__index = function()
                    return coroutine.wrap(function() {inside} end)()
                  end}})
-                 return tostring(t)"
+                 return table.unpack(t, 1, 1)"
             )
         };
         let waiting = body("return tostring(redis.call('WAIT'))");

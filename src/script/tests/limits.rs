@@ -4,6 +4,7 @@ use std::thread;
 use std::time::Instant;
 
 use super::*;
+use crate::script::extensions::processor_time;
 
 #[test]
 fn a_call_that_waits_is_made_again() {
@@ -30,10 +31,9 @@ fn a_call_that_waits_is_made_again() {
 #[test]
 fn a_wait_where_lua_cannot_suspend_restarts() {
     for body in [
-        "return tostring(setmetatable({}, {__tostring = function() redis.pcall('WAIT') return 'x' end}))",
-        "return ('abc'):gsub('.', setmetatable({}, {__index = function() while true do pcall(redis.call, 'WAIT') end end}))",
-        "local m = {__lt = function() pcall(redis.call, 'WAIT') return false end}
-            table.sort({setmetatable({}, m), setmetatable({}, m)})",
+        "return table.unpack(setmetatable({}, {__index = function() redis.pcall('WAIT') return 'x' end}), 1, 2)",
+        "for i, v in ipairs(setmetatable({}, {__index = function() while true do pcall(redis.call, 'WAIT') end end})) do end",
+        "table.sort(setmetatable({}, {__len = function() pcall(redis.call, 'WAIT') return 2 end}))",
     ] {
         let mut bench = Bench::new(Dialect::Aikv);
         bench.host.waits = 1;
@@ -56,6 +56,29 @@ fn callbacks_of_the_library_can_wait() {
         ),
         (
             "local t = {3, 1, 2} table.sort(t, function(a, b) redis.call('WAIT') return a < b end) return table.concat(t)",
+            "123",
+        ),
+        (
+            "return tostring(setmetatable({}, {__tostring = function() return 'x' .. redis.call('WAIT') end}))",
+            "x7",
+        ),
+        (
+            "local t = setmetatable({}, {__tostring = function() return 'x' .. redis.call('WAIT') end})
+            return ('%s %d %-4s|%%%s'):format('a', 1, t, t)",
+            "a 1 x7  |%x7",
+        ),
+        (
+            "return (('abc'):gsub('.', setmetatable({a = 'A'}, {__index = function(_, c) return c .. redis.call('WAIT') end})))",
+            "Ab7c7",
+        ),
+        (
+            "return table.concat(setmetatable({'a'}, {__index = function(_, i) return i .. ':' .. redis.call('WAIT') end}), ' ', 1, 3)",
+            "a 2:7 3:7",
+        ),
+        (
+            "local m = {__lt = function(a, b) redis.call('WAIT') return a.n < b.n end}
+            local t = {} for i, n in ipairs({3, 1, 2}) do t[i] = setmetatable({n = n}, m) end
+            table.sort(t) return t[1].n .. t[2].n .. t[3].n",
             "123",
         ),
     ] {
@@ -114,13 +137,140 @@ fn a_long_library_call_is_suspended_and_ends_right() {
     }
 }
 
+/// Metamethods that library functions call are suspended in the middle, and the function goes on where it was.
+#[test]
+fn a_long_metamethod_is_suspended_and_ends_right() {
+    const SLOW: &str =
+        "local function slow() local n = 0 for i = 1, 1e6 do n = n + 1 end return '' end ";
+    for (body, result) in [
+        (
+            "return tostring(setmetatable({}, {__tostring = function() return slow() .. 'x' end}))",
+            "x",
+        ),
+        (
+            "return ('%s-%s'):format(setmetatable({}, {__tostring = function() return slow() .. 'x' end}), 1)",
+            "x-1",
+        ),
+        (
+            "return (('abc'):gsub('%w', setmetatable({}, {__index = function(_, c) return slow() .. c:upper() end})))",
+            "ABC",
+        ),
+        (
+            "return table.concat(setmetatable({}, {__index = function(_, i) return slow() .. ('<x>'):gsub('x', i) end}), ',', 1, 3)",
+            "<1>,<2>,<3>",
+        ),
+        (
+            "local m = {__lt = function(a, b) slow() return a.n > b.n end} local t = {}
+            for i = 1, 5 do t[i] = setmetatable({n = i}, m) end table.sort(t)
+            return t[1].n .. t[2].n .. t[3].n .. t[4].n .. t[5].n",
+            "54321",
+        ),
+    ] {
+        for dialect in [Dialect::Aikv, Dialect::Redis] {
+            if dialect == Dialect::Redis && body.contains("format") {
+                continue;
+            }
+            let mut bench = Bench::new(dialect);
+            let mut run = bench.start(&format!("{SLOW}{body}"), &[], &[]);
+            let mut out = Recorder::new(Protocol::Resp2);
+            let mut slices = 0;
+            let step = loop {
+                match run.resume(&mut bench.host, &mut out) {
+                    Step::Preempted => slices += 1,
+                    step => break step,
+                }
+            };
+            assert_eq!(step, Step::Done, "{body}");
+            assert_eq!(out.into_value(), bulk(result), "{body}");
+            assert!(slices >= 2, "{body}: {slices} slices");
+        }
+    }
+}
+
+#[test]
+fn metamethods_that_answer_wrongly_are_errors() {
+    let mut bench = Bench::new(Dialect::Aikv);
+    for (body, says) in [
+        (
+            "return tostring(setmetatable({}, {__tostring = function() return {} end}))",
+            "'__tostring' must return a string",
+        ),
+        (
+            "return ('%s'):format(setmetatable({}, {__tostring = function() end}))",
+            "'__tostring' must return a string",
+        ),
+        (
+            "return ('%d'):format(setmetatable({}, {__tostring = function() return '1' end}))",
+            "number expected, got table",
+        ),
+        (
+            "return ('%s%s'):format(1)",
+            "bad argument #2 to 'format' (no value)",
+        ),
+        (
+            "return tostring()",
+            "bad argument #1 to 'tostring' (value expected)",
+        ),
+        (
+            "return ('abc'):gsub('.', setmetatable({}, {__index = function() return {} end}))",
+            "invalid replacement value (a table)",
+        ),
+        (
+            "return table.concat(setmetatable({}, {__index = function() return {} end}), '', 1, 2)",
+            "invalid value (table) at index 1",
+        ),
+        (
+            "local m = {__lt = function() error('no order') end} table.sort({setmetatable({}, m), setmetatable({}, m)})",
+            "no order",
+        ),
+        (
+            "table.sort({{}, {}})",
+            "attempt to compare two table values",
+        ),
+        ("table.sort({1, 'a'})", "attempt to compare"),
+    ] {
+        let text = bench.error(body);
+        assert!(text.contains(says), "{body}: {text}");
+    }
+    let chain = "local t = setmetatable({}, {__index = setmetatable({}, {__index = function(_, k) return k .. '!' end})})
+        return table.concat(t, ' ', 1, 2) .. ('ab'):gsub('.', t)";
+    assert_eq!(bench.value(chain), bulk("1! 2!a!b!"));
+}
+
+/// Many short matches are as much work as a long one: no slice may be most of the whole.
+#[test]
+fn a_search_with_many_matches_gives_way() {
+    for body in [
+        "return #(ARGV[1]:gsub('a', 'bb'))",
+        "return #(ARGV[1]:gsub('', ''))",
+        "local n = 0 return #(ARGV[1]:gsub('%w', {a = 'b'}))",
+    ] {
+        let mut bench = Bench::new(Dialect::Aikv);
+        let argument = vec![b'a'; 3_000_000];
+        let mut run = bench.start(body, &[], &[&argument]);
+        let mut out = Recorder::new(Protocol::Resp2);
+        let (mut longest, began) = (Duration::ZERO, processor_time());
+        loop {
+            let slice = processor_time();
+            let step = run.resume(&mut bench.host, &mut out);
+            longest = longest.max(processor_time() - slice);
+            if step != Step::Preempted {
+                assert_eq!(step, Step::Done, "{body}");
+                break;
+            }
+        }
+        let total = processor_time() - began;
+        assert!(longest < total / 4, "{body}: {longest:?} of {total:?}");
+    }
+}
+
 #[test]
 fn the_host_ends_what_lua_cannot_suspend() {
     for body in [
-        "return tostring(setmetatable({}, {__tostring = function() while true do end end}))",
-        "return tostring(setmetatable({}, {__tostring = function() while true do pcall(error) end end}))",
-        "return tostring(setmetatable({}, {__tostring = function() return (('a'):rep(300)):find(('a-'):rep(9) .. 'b') end}))",
-        "return tostring(setmetatable({}, {__tostring = function() return table.move({}, 1, 1 << 60, 2) end}))",
+        "return table.unpack(setmetatable({}, {__index = function() while true do end end}), 1, 2)",
+        "return table.unpack(setmetatable({}, {__index = function() while true do pcall(error) end end}), 1, 2)",
+        "return table.unpack(setmetatable({}, {__index = function() return (('a'):rep(300)):find(('a-'):rep(9) .. 'b') end}), 1, 2)",
+        "return table.unpack(setmetatable({}, {__index = function() return table.move({}, 1, 1 << 60, 2) end}), 1, 2)",
     ] {
         let mut bench = Bench::new(Dialect::Aikv);
         bench.host.patience = 3;
@@ -206,6 +356,7 @@ fn any_endless_script_can_be_killed() {
         "table.concat(setmetatable({}, {__index = function() return '' end}), '', 1, 1 << 50)",
         "table.sort({1, 2, 3, 4}, function() return (('a'):rep(300)):find(('a-'):rep(20) .. 'b') end)",
         "return tostring(setmetatable({}, {__tostring = function() while true do end end}))",
+        "return table.unpack(setmetatable({}, {__index = function() while true do end end}), 1, 2)",
     ] {
         let mut bench = Bench::new(Dialect::Aikv);
         let mut run = bench.start(body, &[], &[]);
