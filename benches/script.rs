@@ -80,6 +80,7 @@ fn runs(criterion: &mut Criterion) {
             number: 0x0007_0200,
         },
         memory_limit: 64 << 20,
+        source_limit: 256 << 10,
         vms_max: 64,
     };
     let pool = VmPool::new(options, &watchdog);

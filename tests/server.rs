@@ -16,6 +16,7 @@ mod server {
     mod hashes;
     mod isolation;
     mod listeners;
+    mod memory;
     mod oracle;
     mod protocol;
     mod rollback;

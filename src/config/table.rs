@@ -189,6 +189,8 @@ options! {
             "time after which clients that wait for a script's keys get BUSY; 0 lets them wait";
         ScriptMemoryLimit "script-memory-limit": Kind::Memory { min: 1 << 20, max: i64::MAX }, "256mb", "bytes", Startup,
             "memory that one script may use before it is ended and rolled back";
+        ScriptSourceLimit "script-source-limit": Kind::Memory { min: 1 << 10, max: i64::MAX }, "256kb", "bytes", Startup,
+            "length of a script or library beyond which it is refused: its shard serves nobody else while it is compiled";
         ScriptUndeclaredKeys "script-undeclared-keys": Kind::Choice(&["allow", "deny"]), "allow", "", Runtime,
             "whether a script may use keys that it did not declare";
         ScriptSliceUs "script-slice-us": Kind::Integer { min: 50, max: 1_000_000 }, "1000", "us", Startup,

@@ -33,8 +33,8 @@ use crate::locks::{Footprint, Mode};
 use crate::observe::Observer;
 use crate::resp::{Args, OwnedArgs, RespWriter};
 use crate::script::{
-    Callee, Dialect, LogLevel, PoolOptions, RedisVersion, Script, ScriptFlags, ScriptRun, Sha,
-    Step, VmPool, Watchdog,
+    Callee, Dialect, LogLevel, PoolOptions, RedisVersion, Script, ScriptError, ScriptFlags,
+    ScriptRun, Sha, Step, VmPool, Watchdog,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -166,6 +166,7 @@ pub(super) fn vm_pool(settings: &Settings, watchdog: &Watchdog) -> VmPool {
     let options = PoolOptions {
         version: VERSION,
         memory_limit: settings.size(Opt::ScriptMemoryLimit),
+        source_limit: settings.size(Opt::ScriptSourceLimit),
         vms_max: settings.size(Opt::ScriptPoolSize),
     };
     VmPool::new(options, watchdog)
@@ -491,6 +492,12 @@ impl Worker {
             let found = Sha::from_hex(named).and_then(|sha| scripts.get(&sha));
             found.ok_or(Error::text("NOSCRIPT No matching script. Please use EVAL."))?
         } else {
+            let limit = self.shared.config.settings().size(Opt::ScriptSourceLimit);
+            if named.len() > limit {
+                // It does not get as far as to the cache.
+                let error = ScriptError::too_long("script (new function)", limit);
+                return Err(script_error(&error));
+            }
             let script = scripts.for_eval(named, now_us);
             script.map_err(|line| Error::Other(line.into()))?
         };

@@ -173,6 +173,42 @@ fn the_counts_of_a_script_are_a_map() {
 }
 
 #[test]
+fn the_calls_of_a_function_are_counted() {
+    let mut server = Server::start(2, &[]);
+    let (mut a, mut b) = (server.connect(0), server.connect(1));
+    let code = b"#!lua name=lib
+        redis.register_function('sets', function(keys) return redis.call('SET', keys[1], 'x') end)
+        redis.register_function('fails', function(keys) return redis.call('LPUSH', keys[1], 'x') end)";
+    server.run(&mut a, &[b"FUNCTION", b"LOAD", code]);
+    server.reply(&mut a, "FCALL sets 1 k");
+    server.reply(&mut b, "FCALL SETS 1 k");
+    server.reply(&mut b, "FCALL fails 1 k");
+    let calls = |server: &mut Server, client: &mut Client, name: &str| {
+        let shown = words(&server.reply(client, &format!("SCRIPT STATS {name}")));
+        let shown: Vec<&str> = shown.split(' ').take(4).collect();
+        shown.join(" ")
+    };
+    assert_eq!(calls(&mut server, &mut a, "sets"), "calls 2 errors 0");
+    assert_eq!(calls(&mut server, &mut a, "Fails"), "calls 1 errors 1");
+    let all = words(&server.reply(&mut a, "SCRIPT STATS"));
+    for begin in ["sets calls 2 errors 0", "fails calls 1 errors 1"] {
+        assert!(all.contains(begin), "{all}");
+    }
+    assert!(all.contains("last_error WRONGTYPE"), "{all}");
+    server.reply(&mut a, "CONFIG RESETSTAT");
+    assert_eq!(calls(&mut server, &mut a, "fails"), "calls 0 errors 0");
+    // What replaces a library is counted anew.
+    server.reply(&mut a, "FCALL sets 1 k");
+    server.run(&mut a, &[b"FUNCTION", b"LOAD", b"REPLACE", code]);
+    assert_eq!(calls(&mut server, &mut a, "sets"), "calls 0 errors 0");
+    assert!(
+        server
+            .reply(&mut a, "SCRIPT STATS none")
+            .starts_with("-NOSCRIPT")
+    );
+}
+
+#[test]
 fn scripts_are_listed() {
     let mut server = Server::start(1, &[]);
     let mut client = server.connect(0);
@@ -219,7 +255,7 @@ fn scripts_are_listed() {
     );
     assert_eq!(words(&server.reply(&mut client, &exists)), "1 1 0");
     let help = server.reply(&mut client, "SCRIPT HELP");
-    for line in ["+STATS [<sha1>]\r\n", "+LIST\r\n", "+PS\r\n"] {
+    for line in ["+STATS [<sha1>|<function>]\r\n", "+LIST\r\n", "+PS\r\n"] {
         assert!(help.contains(line), "{help}");
     }
     let lines = help.lines().count() - 1;

@@ -61,9 +61,11 @@ impl Callee {
         self.script.header.limits
     }
 
-    /// What is counted of it; of a function, with all of its library.
     pub fn stats(&self) -> &ScriptStats {
-        &self.script.stats
+        match &self.entry {
+            Entry::Function(function) => &function.stats,
+            Entry::Script | Entry::Registrations => &self.script.stats,
+        }
     }
 
     pub fn is_function(&self) -> bool {

@@ -27,6 +27,8 @@ use super::tokens::ReplyTokens;
 pub(super) struct Core {
     pub memory: Rc<Memory>,
     pub dialect: Dialect,
+    /// The longest source that is compiled.
+    pub source_limit: usize,
     /// Set only while the coroutine is resumed.
     pub host: Option<*mut dyn Host>,
     /// Where the script runs, in no coroutine of its own; only compared with.

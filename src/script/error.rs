@@ -28,16 +28,28 @@ impl ScriptError {
             line: None,
         }
     }
+
+    /// Something that is not even compiled.
+    pub fn too_long(what: &str, limit: usize) -> Self {
+        Self::without_position(format!(
+            "ERR Error compiling {what}: it is longer than script-source-limit ({limit} bytes)"
+        ))
+    }
+}
+
+/// What is compiled, in the words of Redis.
+pub(super) fn compiled(script: &Script) -> &'static str {
+    if script.is_library() {
+        "function"
+    } else {
+        "script (new function)"
+    }
 }
 
 /// # Safety
 /// The error message must be on top of the stack of `lua`.
 pub(super) unsafe fn from_compiler(lua: *mut ffi::lua_State, script: &Script) -> ScriptError {
-    let mut message = if script.is_library() {
-        b"ERR Error compiling function: ".to_vec()
-    } else {
-        b"ERR Error compiling script (new function): ".to_vec()
-    };
+    let mut message = format!("ERR Error compiling {}: ", compiled(script)).into_bytes();
     // SAFETY: as the caller promised; memory is not limited.
     unsafe {
         wording::translate_top(lua);

@@ -32,6 +32,7 @@ mod host;
 mod joiner;
 mod legacy;
 mod library;
+mod load;
 mod metamethods;
 mod pattern;
 mod pool;

@@ -22,6 +22,8 @@ pub struct PoolOptions {
     pub version: RedisVersion,
     /// What one script may allocate, in bytes.
     pub memory_limit: usize,
+    /// The longest source that is compiled, in bytes.
+    pub source_limit: usize,
     /// VMs in use and idle together: the scripts that can be under way on a shard.
     pub vms_max: usize,
 }
@@ -52,7 +54,7 @@ impl VmPool {
         let idle = inner.idle.borrow_mut()[dialect as usize].pop();
         let vm = idle.unwrap_or_else(|| {
             let options = &inner.options;
-            let vm = Vm::new(dialect, options.version, options.memory_limit);
+            let vm = Vm::new(dialect, options);
             let account = Rc::downgrade(&vm.account());
             inner.accounts.borrow_mut().push(account);
             Box::new(vm)

@@ -4,7 +4,7 @@
 //!   stand-in, whose metatable reads through to the real table and refuses writes. `rawset`, `rawget`, `next` and
 //!   `setmetatable` are ours, since the originals would see the stand-in itself.
 //! - `setmetatable` does not register `__gc`: no code of a script runs once its run is over. Lua 5.1 ignored it too.
-//! - `load` takes text only: bytecode can break the interpreter. `string.dump` is absent.
+//! - `load` takes text only: bytecode can break the interpreter ([`super::load`]). `string.dump` is absent.
 //! - `pcall` hands a script the text of an error that Redis raised, not the table in which it travels.
 //! - `coroutine` is ours: a script that is suspended or killed inside a coroutine of its own must not wake up in the code
 //!   that resumed it ([`super::coroutine`]). `print` is absent, and so is `collectgarbage` (but for what scripts of Redis
@@ -26,7 +26,7 @@ use super::cache::Dialect;
 use super::core::core_of;
 use super::extensions;
 use super::legacy::{self, wording};
-use super::{coroutine, metamethods, strings, tables};
+use super::{coroutine, load, metamethods, strings, tables};
 
 /// Builds the world of a fresh state: leaves the stand-in of the globals on the stack, and below it the real table.
 ///
@@ -42,9 +42,6 @@ pub(super) unsafe fn build(lua: *mut ffi::lua_State, dialect: Dialect, version: 
             ffi::lua_getfield(lua, -1, name.as_ptr());
             ffi::lua_setfield(lua, globals, name.as_ptr());
         }
-        ffi::lua_getfield(lua, -1, c"load".as_ptr());
-        ffi::lua_pushcclosure(lua, load_text, 1);
-        ffi::lua_setfield(lua, globals, c"load".as_ptr());
         ffi::lua_settop(lua, globals);
         set_functions(lua, &REPLACED);
 
@@ -109,7 +106,8 @@ const BASE: [&CStr; 12] = [
     c"xpcall",
 ];
 
-const REPLACED: [(&CStr, ffi::lua_CFunction); 6] = [
+const REPLACED: [(&CStr, ffi::lua_CFunction); 7] = [
+    (c"load", load::load),
     (c"next", next),
     (c"pcall", pcall),
     (c"rawget", rawget),
@@ -401,21 +399,6 @@ unsafe extern "C-unwind" fn pcall_finished(
         }
     }
     2
-}
-
-/// `load` with the mode "t", whatever the script asked for.
-unsafe extern "C-unwind" fn load_text(lua: *mut ffi::lua_State) -> c_int {
-    // SAFETY: called by Lua; the original is the upvalue. A fourth argument, even nil, is the environment.
-    unsafe {
-        let count = ffi::lua_gettop(lua).clamp(3, 4);
-        ffi::lua_settop(lua, count);
-        ffi::lua_pushstring(lua, c"t".as_ptr());
-        ffi::lua_replace(lua, 3);
-        ffi::lua_pushvalue(lua, ffi::lua_upvalueindex(1));
-        ffi::lua_rotate(lua, 1, 1);
-        ffi::lua_callk(lua, count, ffi::LUA_MULTRET, 0, None);
-        ffi::lua_gettop(lua)
-    }
 }
 
 /// `math.random`, with the meanings of Lua 5.4.

@@ -24,6 +24,7 @@ use super::extensions::Extensions;
 use super::host::Host;
 use super::library::{self, Function as LibraryFunction, Instances, Registrations, State};
 use super::pattern::Machine;
+use super::pool::PoolOptions;
 use super::sandbox;
 use super::savepoint;
 use super::tokens::ReplyTokens;
@@ -81,11 +82,13 @@ const PAUSE_BETWEEN_RUNS: c_int = 1000;
 const PAUSE_IN_RUN: c_int = 200;
 
 impl Vm {
-    pub(super) fn new(dialect: Dialect, version: RedisVersion, memory_limit: usize) -> Self {
-        let memory = Rc::new(Memory::new(memory_limit));
+    pub(super) fn new(dialect: Dialect, options: &PoolOptions) -> Self {
+        let version = options.version;
+        let memory = Rc::new(Memory::new(options.memory_limit));
         let core = Box::into_raw(Box::new(Core {
             memory: Rc::clone(&memory),
             dialect,
+            source_limit: options.source_limit,
             host: None,
             outermost: ptr::null_mut(),
             budget: None,
@@ -500,6 +503,10 @@ impl Vm {
     #[cold]
     fn compile(&mut self, script: &Script) -> Result<c_int, ScriptError> {
         let code = script.code();
+        let limit = self.core().source_limit;
+        if code.len() > limit {
+            return Err(ScriptError::too_long(error::compiled(script), limit));
+        }
         let name = if script.is_library() {
             c"@user_function"
         } else {

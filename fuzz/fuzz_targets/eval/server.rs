@@ -214,6 +214,7 @@ fn client(shared: &'static Shared, conn: u64) -> Client {
         local_address: "127.0.0.1:6379".into(),
         fd: -1,
         unix: false,
+        local: true,
     };
     Client::new(shared.clients.enter(0, peer, 0), conn, true)
 }

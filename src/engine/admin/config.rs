@@ -97,6 +97,7 @@ fn wire(ConfigError(reason): ConfigError) -> Error {
 fn resetstat(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     ctx.worker.shared.observer.reset();
     ctx.worker.shared.scripts.reset_stats();
+    ctx.worker.shared.libraries.current().reset_stats();
     ok(ctx)
 }
 

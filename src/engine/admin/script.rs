@@ -203,8 +203,8 @@ fn help(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
         "    Return the scripts and functions that are suspended or wait, with their keys.",
         "SHOW <sha1>",
         "    Return the body of a script in the scripts cache.",
-        "STATS [<sha1>]",
-        "    Return what was counted of a script in the scripts cache, or of all of them:",
+        "STATS [<sha1>|<function>]",
+        "    Return what was counted of a script in the scripts cache or of a function, or of all:",
         "    calls, errors, memory, and where their time went.",
     ];
     ctx.reply.array(LINES.len() + 2);

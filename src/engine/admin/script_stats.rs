@@ -7,18 +7,18 @@ use crate::engine::worker::Flow;
 use crate::keyspace::Key;
 use crate::observe::TimesTotals;
 use crate::resp::Reply;
-use crate::script::{Script, Sha};
+use crate::script::{Script, ScriptStats, Sha};
 use std::sync::Arc;
 
 const ANYTIME: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
 
 pub const STATS: Command<EngineHandler> = Command::new(
     Spec::new("script|stats", -2, Group::Scripting, ANYTIME)
-        .syntax("[sha1 | RESET]")
+        .syntax("[sha1 | function]")
         .docs(
             SINCE,
-            "O(N) with N being the number of scripts in the cache.",
-            "Returns how often scripts of the cache ran, how they ended, and where their time went.",
+            "O(N) with N being the number of scripts in the cache and of functions.",
+            "Returns how often scripts and functions ran, how they ended, and where their time went.",
         )
         .tips(&["nondeterministic_output"]),
     stats,
@@ -56,28 +56,38 @@ const SINCE: &str = "7.2.4";
 const LINE_LEN_MAX: usize = 128;
 
 fn stats(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
-    let scripts = &ctx.worker.shared.scripts;
+    let shared = ctx.worker.shared;
     match ctx.args.len() {
         2 => {
-            let all = sorted(scripts.all());
-            ctx.reply.map(all.len());
-            for script in all {
+            let scripts = sorted(shared.scripts.all());
+            let libraries = shared.libraries.current();
+            ctx.reply.map(scripts.len() + libraries.function_count());
+            for script in scripts {
                 ctx.reply.bulk(&script.sha.to_hex());
-                write_stats(ctx.reply, &script);
+                write_stats(ctx.reply, &script.stats);
+            }
+            for function in libraries.iter().flat_map(|library| &library.functions) {
+                ctx.reply.bulk(function.name.as_bytes());
+                write_stats(ctx.reply, &function.stats);
             }
         }
         3 => {
-            let found = Sha::from_hex(ctx.args.get(2)).and_then(|sha| scripts.get(&sha));
-            let script = found.ok_or(Error::text("NOSCRIPT No matching script."))?;
-            write_stats(ctx.reply, &script);
+            let name = ctx.args.get(2);
+            let script = Sha::from_hex(name).and_then(|sha| shared.scripts.get(&sha));
+            let function = shared.libraries.callee(name);
+            match (&script, &function) {
+                (Some(script), _) => write_stats(ctx.reply, &script.stats),
+                (None, Some(function)) => write_stats(ctx.reply, function.stats()),
+                (None, None) => return Err(Error::text("NOSCRIPT No matching script.")),
+            }
         }
         _ => return Err(Error::WrongArity("script|stats".into())),
     }
     Ok(Flow::Done)
 }
 
-fn write_stats(reply: &mut dyn Reply, script: &Script) {
-    let totals = script.stats.totals();
+fn write_stats(reply: &mut dyn Reply, stats: &ScriptStats) {
+    let totals = stats.totals();
     let counts = [
         ("calls", totals.calls),
         ("errors", totals.errors),
@@ -103,7 +113,7 @@ fn write_stats(reply: &mut dyn Reply, script: &Script) {
     for (name, times, zeros) in times {
         write_times(reply, name, times, zeros);
     }
-    let (line, at_ms) = match script.stats.last_error() {
+    let (line, at_ms) = match stats.last_error() {
         Some(error) => (Some(error.line), Some(error.at_ms)),
         None => (None, None),
     };

@@ -29,6 +29,7 @@ use super::error::ScriptError;
 use super::header::{Limits, ScriptFlags};
 use super::pool::PooledVm;
 use super::run::ScriptRun;
+use super::stats::ScriptStats;
 use std::sync::Arc;
 
 /// A library that has been loaded.
@@ -40,11 +41,23 @@ pub struct Library {
 }
 
 /// What a library says of one of its functions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Function {
     pub name: String,
     pub description: Option<Box<[u8]>>,
     pub flags: ScriptFlags,
+    pub stats: ScriptStats,
+}
+
+impl Function {
+    pub fn new(name: String, description: Option<Box<[u8]>>, flags: ScriptFlags) -> Self {
+        Self {
+            name,
+            description,
+            flags,
+            stats: ScriptStats::default(),
+        }
+    }
 }
 
 impl Library {

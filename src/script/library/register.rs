@@ -238,11 +238,7 @@ impl Registrations {
             return Added::Twice;
         }
         let description = description.map(Box::from);
-        let function = Function {
-            name,
-            description,
-            flags,
-        };
+        let function = Function::new(name, description, flags);
         self.bytes += size_of::<Function>() + 2 * lower.len();
         self.bytes += function.description.as_ref().map_or(0, |text| text.len());
         self.all.insert(lower, function);

@@ -90,6 +90,12 @@ impl LibrarySet {
         Some(library)
     }
 
+    /// CONFIG RESETSTAT.
+    pub fn reset_stats(&self) {
+        let functions = self.iter().flat_map(|library| &library.functions);
+        functions.for_each(|function| function.stats.reset());
+    }
+
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         let names = self.functions.keys().map(|name| name.len()).sum::<usize>();
@@ -165,11 +171,9 @@ mod tests {
     fn library(name: &str, functions: &[&str]) -> Arc<Library> {
         let code = format!("#!lua name={name}\n");
         let header = LibraryHeader::parse(code.as_bytes()).unwrap();
-        let functions = functions.iter().map(|name| Function {
-            name: (*name).to_owned(),
-            description: None,
-            flags: ScriptFlags::empty(),
-        });
+        let functions = functions
+            .iter()
+            .map(|name| Function::new((*name).to_owned(), None, ScriptFlags::empty()));
         Arc::new(Library::new(header, code.as_bytes(), functions.collect()))
     }
 

@@ -187,6 +187,84 @@ fn a_long_metamethod_is_suspended_and_ends_right() {
     }
 }
 
+/// What is compiled, at once, is bounded: scripts, libraries, and what `load` is given.
+#[test]
+fn sources_are_bounded() {
+    let mut bench = Bench::new(Dialect::Aikv);
+    let limit = 256 << 10;
+    let long = format!("return 1 --{}", "x".repeat(limit));
+    let script = Arc::new(Script::new(long.as_bytes()).unwrap());
+    let vm = bench.pool.take(bench.dialect).unwrap();
+    let refused = ScriptRun::start(vm, script, &[], &[], 1);
+    let text = refused.err().expect("it is too long").message;
+    let says = b"ERR Error compiling script (new function): it is longer than script-source-limit (262144 bytes)";
+    assert_eq!(text, says);
+    assert_eq!(bench.value(&long[..limit]), int(1), "as long as it may be");
+    for body in [
+        "local f, e = load('return 1 --' .. ('x'):rep(262144)) return tostring(f) .. e",
+        "local n = 0 local f, e = load(function() n = n + 1 return '-- a line of text\\n' end) return tostring(f) .. e",
+        "local f, e = load(('x'):rep(1e6):gmatch('.')) return tostring(f) .. e",
+    ] {
+        let says = "nilthe chunk is longer than script-source-limit (262144 bytes)";
+        let reply = bench.value(body);
+        assert_eq!(reply, bulk(says), "{body}");
+    }
+}
+
+#[test]
+fn load_takes_what_it_always_took() {
+    let mut bench = Bench::new(Dialect::Aikv);
+    for (body, result) in [
+        ("return load('return 1 .. 2')()", "12"),
+        (
+            "return load('return x', 'name', 't', {x = 'there'})()",
+            "there",
+        ),
+        (
+            "return tostring(pcall(load('return x', 'name', 't', nil)))",
+            "false",
+        ),
+        (
+            "local parts = {'return ', \"'a'\", ' .. 1', ''} local n = 0
+            return load(function() n = n + 1 return parts[n] end)()",
+            "a1",
+        ),
+        (
+            "local parts = {'return ', 'x'} local n = 0
+            return load(function() n = n + 1 return parts[n] end, 'name', 'bt', {x = 'there'})()",
+            "there",
+        ),
+        (
+            "return select(2, load('return return', '=mine'))",
+            "mine:1: unexpected symbol near 'return'",
+        ),
+        (
+            "return select(2, load('return return'))",
+            "[string \"return return\"]:1: unexpected symbol near 'return'",
+        ),
+        (
+            "return select(2, load(function() error('no more', 0) end))",
+            "no more",
+        ),
+        (
+            "return select(2, load(function() return {} end))",
+            "user_script:1: reader function must return a string",
+        ),
+        (
+            "return select(2, load('\\27Lua', 'b', 'b'))",
+            "attempt to load a binary chunk (mode is 't')",
+        ),
+        ("return tostring(load(function() end)())", "nil"),
+    ] {
+        assert_eq!(bench.value(body), bulk(result), "{body}");
+    }
+    let text = bench.error("load({})");
+    assert!(
+        text.contains("bad argument #1 to 'load' (function expected, got table)"),
+        "{text}"
+    );
+}
+
 #[test]
 fn metamethods_that_answer_wrongly_are_errors() {
     let mut bench = Bench::new(Dialect::Aikv);

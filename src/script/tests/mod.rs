@@ -32,6 +32,7 @@ fn pool() -> VmPool {
             number: 0x0007_0200,
         },
         memory_limit: MEMORY_LIMIT,
+        source_limit: 256 << 10,
         vms_max: 4,
     };
     VmPool::new(options, &WATCHDOG)
