@@ -47,6 +47,7 @@ mod turn;
 mod vm;
 mod watchdog;
 mod whole;
+mod xpcall;
 
 #[cfg(test)]
 mod tests;

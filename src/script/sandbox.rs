@@ -26,7 +26,7 @@ use super::cache::Dialect;
 use super::core::core_of;
 use super::extensions;
 use super::legacy::{self, wording};
-use super::{coroutine, load, metamethods, strings, tables};
+use super::{coroutine, load, metamethods, strings, tables, xpcall};
 
 /// Builds the world of a fresh state: leaves the stand-in of the globals on the stack, and below it the real table.
 ///
@@ -91,7 +91,7 @@ pub(super) unsafe fn build(lua: *mut ffi::lua_State, dialect: Dialect, version: 
     }
 }
 
-const BASE: [&CStr; 12] = [
+const BASE: [&CStr; 11] = [
     c"_VERSION",
     c"assert",
     c"error",
@@ -103,10 +103,9 @@ const BASE: [&CStr; 12] = [
     c"select",
     c"tonumber",
     c"type",
-    c"xpcall",
 ];
 
-const REPLACED: [(&CStr, ffi::lua_CFunction); 7] = [
+const REPLACED: [(&CStr, ffi::lua_CFunction); 8] = [
     (c"load", load::load),
     (c"next", next),
     (c"pcall", pcall),
@@ -114,6 +113,7 @@ const REPLACED: [(&CStr, ffi::lua_CFunction); 7] = [
     (c"rawset", rawset),
     (c"setmetatable", setmetatable),
     (c"tostring", metamethods::tostring),
+    (c"xpcall", xpcall::xpcall),
 ];
 
 const RANDOM: [(&CStr, ffi::lua_CFunction); 2] = [(c"random", random), (c"randomseed", randomseed)];

@@ -7,7 +7,11 @@ local function look(path, value)
     end
   elseif not seen[value] then
     seen[value] = true
-    for key, inner in pairs(value) do look(path .. '.' .. tostring(key), inner) end
+    -- In an order, since a table with two names is looked at under the first one only.
+    local names = {}
+    for key in pairs(value) do names[#names + 1] = tostring(key) end
+    table.sort(names)
+    for _, name in ipairs(names) do look(path .. '.' .. name, value[name] or value[tonumber(name)]) end
   end
 end
 look('_G', _G)

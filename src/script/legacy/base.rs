@@ -12,11 +12,10 @@ use crate::script::convert::string_at;
 use crate::script::core::core_of;
 use crate::script::sandbox::{pairs_of_stand_in, set_functions};
 
-const FUNCTIONS: [(&CStr, ffi::lua_CFunction); 7] = [
+const FUNCTIONS: [(&CStr, ffi::lua_CFunction); 6] = [
     (c"assert", assert),
     (c"error", error),
     (c"ipairs", ipairs),
-    (c"xpcall", xpcall),
     (c"tonumber", tonumber),
     (c"collectgarbage", collectgarbage),
     (c"gcinfo", gcinfo),
@@ -121,50 +120,6 @@ unsafe extern "C-unwind" fn ipairs_next(lua: *mut ffi::lua_State) -> c_int {
         }
     }
     2
-}
-
-/// The stack while the function runs: function, handler, true; then the results, for which Lua makes room, but for no more.
-unsafe extern "C-unwind" fn xpcall(lua: *mut ffi::lua_State) -> c_int {
-    // SAFETY: called by Lua; the continuation makes it possible to suspend the script inside.
-    unsafe {
-        ffi::luaL_checkany(lua, 2);
-        ffi::lua_settop(lua, 2);
-        ffi::lua_pushvalue(lua, 2);
-        ffi::lua_pushcclosure(lua, handle, 1);
-        ffi::lua_replace(lua, 2);
-        ffi::lua_pushboolean(lua, 1);
-        ffi::lua_pushvalue(lua, 1);
-        let status = ffi::lua_pcallk(lua, 0, ffi::LUA_MULTRET, 2, 0, Some(xpcall_finished));
-        xpcall_finished(lua, status, 0)
-    }
-}
-
-unsafe extern "C-unwind" fn xpcall_finished(
-    lua: *mut ffi::lua_State,
-    status: c_int,
-    _context: isize,
-) -> c_int {
-    // SAFETY: called by Lua, or by `xpcall`, with `true` at 3 and the results above it.
-    unsafe {
-        if status == ffi::LUA_OK || status == ffi::LUA_YIELD {
-            return ffi::lua_gettop(lua) - 2;
-        }
-        ffi::lua_pushboolean(lua, 0);
-        ffi::lua_rotate(lua, -2, 1);
-    }
-    2
-}
-
-/// The upvalue is the script's handler.
-unsafe extern "C-unwind" fn handle(lua: *mut ffi::lua_State) -> c_int {
-    // SAFETY: called by Lua with the error; nothing with a destructor is alive.
-    unsafe {
-        wording::translate_top(lua);
-        ffi::lua_pushvalue(lua, ffi::lua_upvalueindex(1));
-        ffi::lua_pushvalue(lua, 1);
-        ffi::lua_callk(lua, 1, 1, 0, None);
-    }
-    1
 }
 
 /// With numbers in place of text for other bases than ten too; `nan` and `inf` are numbers.
