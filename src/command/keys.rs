@@ -9,47 +9,62 @@ use crate::resp::Args;
 
 pub static COMMANDS: &[Command<Handler>] = &[
     Command::new(
-        Spec::new("del", -2, Group::Generic, Flags::WRITE)
-            .syntax("key ...")
-            .keys(&[KeySpec::rest(1, 1, KeyFlags::REMOVE)])
-            .docs(
-                "1.0.0",
-                "O(N) where N is the number of keys that will be removed. When a key to \
+        Spec::new(
+            "del",
+            -2,
+            Group::Generic,
+            Flags::WRITE.union(Flags::EACH_KEY),
+        )
+        .syntax("key ...")
+        .keys(&[KeySpec::rest(1, 1, KeyFlags::REMOVE)])
+        .docs(
+            "1.0.0",
+            "O(N) where N is the number of keys that will be removed. When a key to \
                  remove holds a value other than a string, the individual complexity for \
                  this key is O(M) where M is the number of elements in the list, set, \
                  sorted set or hash. Removing a single key that holds a string value is \
                  O(1).",
-                "Delete a key",
-            )
-            .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
+            "Delete a key",
+        )
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
         del,
     ),
     Command::new(
-        Spec::new("unlink", -2, Group::Generic, Flags::WRITE_FAST)
-            .syntax("key ...")
-            .keys(&[KeySpec::rest(1, 1, KeyFlags::REMOVE)])
-            .docs(
-                "4.0.0",
-                "O(1) for each key removed regardless of its size. Then the command does \
+        Spec::new(
+            "unlink",
+            -2,
+            Group::Generic,
+            Flags::WRITE_FAST.union(Flags::EACH_KEY),
+        )
+        .syntax("key ...")
+        .keys(&[KeySpec::rest(1, 1, KeyFlags::REMOVE)])
+        .docs(
+            "4.0.0",
+            "O(1) for each key removed regardless of its size. Then the command does \
                  O(N) work in a different thread in order to reclaim memory, where N is \
                  the number of allocations the deleted objects where composed of.",
-                "Delete a key asynchronously in another thread. Otherwise it is just as \
+            "Delete a key asynchronously in another thread. Otherwise it is just as \
                  DEL, but non blocking.",
-            )
-            .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
+        )
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
         unlink,
     ),
     Command::new(
-        Spec::new("exists", -2, Group::Generic, Flags::READ_FAST)
-            .syntax("key ...")
-            .keys(&[KeySpec::rest(1, 1, KeyFlags::RO)])
-            .docs(
-                "1.0.0",
-                "O(N) where N is the number of keys to check.",
-                "Determine if a key exists",
-            )
-            .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
-            .history(&[("3.0.3", "Accepts multiple `key` arguments.")]),
+        Spec::new(
+            "exists",
+            -2,
+            Group::Generic,
+            Flags::READ_FAST.union(Flags::EACH_KEY),
+        )
+        .syntax("key ...")
+        .keys(&[KeySpec::rest(1, 1, KeyFlags::RO)])
+        .docs(
+            "1.0.0",
+            "O(N) where N is the number of keys to check.",
+            "Determine if a key exists",
+        )
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .history(&[("3.0.3", "Accepts multiple `key` arguments.")]),
         exists,
     ),
     Command::new(
@@ -60,16 +75,21 @@ pub static COMMANDS: &[Command<Handler>] = &[
         type_of,
     ),
     Command::new(
-        Spec::new("touch", -2, Group::Generic, Flags::READ_FAST)
-            .syntax("key ...")
-            .keys(&[KeySpec::rest(1, 1, KeyFlags::RO)])
-            .docs(
-                "3.2.1",
-                "O(N) where N is the number of keys that will be touched.",
-                "Alters the last access time of a key(s). Returns the number of existing \
+        Spec::new(
+            "touch",
+            -2,
+            Group::Generic,
+            Flags::READ_FAST.union(Flags::EACH_KEY),
+        )
+        .syntax("key ...")
+        .keys(&[KeySpec::rest(1, 1, KeyFlags::RO)])
+        .docs(
+            "3.2.1",
+            "O(N) where N is the number of keys that will be touched.",
+            "Alters the last access time of a key(s). Returns the number of existing \
                  keys specified.",
-            )
-            .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
+        )
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
         touch,
     ),
     Command::new(

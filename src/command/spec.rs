@@ -31,6 +31,8 @@ bitflags! {
         const NO_MANDATORY_KEYS = 1 << 19;
         /// Not shown, as of Redis 7: a script that may write.
         const MAY_REPLICATE = 1 << 29;
+        /// Ours, not shown: the command does a little for each of its keys, and looks at no other.
+        const EACH_KEY = 1 << 29;
         /// Ours, not shown: the command reads or changes the keyspace as a whole.
         const KEYSPACE = 1 << 30;
         /// Ours, not shown: the command needs the keyspace gate for itself.

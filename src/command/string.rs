@@ -105,42 +105,57 @@ pub static COMMANDS: &[Command<Handler>] = &[
         getset,
     ),
     Command::new(
-        Spec::new("mget", -2, Group::String, Flags::READ_FAST)
-            .syntax("key ...")
-            .keys(&[KeySpec::rest(1, 1, KeyFlags::READ)])
-            .docs(
-                "1.0.0",
-                "O(N) where N is the number of keys to retrieve.",
-                "Get the values of all the given keys",
-            )
-            .tips(&["request_policy:multi_shard"]),
+        Spec::new(
+            "mget",
+            -2,
+            Group::String,
+            Flags::READ_FAST.union(Flags::EACH_KEY),
+        )
+        .syntax("key ...")
+        .keys(&[KeySpec::rest(1, 1, KeyFlags::READ)])
+        .docs(
+            "1.0.0",
+            "O(N) where N is the number of keys to retrieve.",
+            "Get the values of all the given keys",
+        )
+        .tips(&["request_policy:multi_shard"]),
         mget,
     ),
     Command::new(
-        Spec::new("mset", -3, Group::String, Flags::WRITE_DENYOOM)
-            .syntax("<key value>...")
-            .keys(&[KeySpec::rest(1, 2, KeyFlags::OVERWRITE)])
-            .docs(
-                "1.0.1",
-                "O(N) where N is the number of keys to set.",
-                "Set multiple keys to multiple values",
-            )
-            .tips(&[
-                "request_policy:multi_shard",
-                "response_policy:all_succeeded",
-            ]),
+        Spec::new(
+            "mset",
+            -3,
+            Group::String,
+            Flags::WRITE_DENYOOM.union(Flags::EACH_KEY),
+        )
+        .syntax("<key value>...")
+        .keys(&[KeySpec::rest(1, 2, KeyFlags::OVERWRITE)])
+        .docs(
+            "1.0.1",
+            "O(N) where N is the number of keys to set.",
+            "Set multiple keys to multiple values",
+        )
+        .tips(&[
+            "request_policy:multi_shard",
+            "response_policy:all_succeeded",
+        ]),
         mset,
     ),
     Command::new(
-        Spec::new("msetnx", -3, Group::String, Flags::WRITE_DENYOOM)
-            .syntax("<key value>...")
-            .keys(&[KeySpec::rest(1, 2, KeyFlags::CREATE)])
-            .docs(
-                "1.0.1",
-                "O(N) where N is the number of keys to set.",
-                "Set multiple keys to multiple values, only if none of the keys exist",
-            )
-            .tips(&["request_policy:multi_shard", "response_policy:agg_min"]),
+        Spec::new(
+            "msetnx",
+            -3,
+            Group::String,
+            Flags::WRITE_DENYOOM.union(Flags::EACH_KEY),
+        )
+        .syntax("<key value>...")
+        .keys(&[KeySpec::rest(1, 2, KeyFlags::CREATE)])
+        .docs(
+            "1.0.1",
+            "O(N) where N is the number of keys to set.",
+            "Set multiple keys to multiple values, only if none of the keys exist",
+        )
+        .tips(&["request_policy:multi_shard", "response_policy:agg_min"]),
         msetnx,
     ),
 ];

@@ -29,6 +29,7 @@ mod debugging;
 #[cfg(test)]
 mod debugging_tests;
 mod dispatch;
+mod each_key;
 mod evict;
 #[cfg(test)]
 mod evict_tests;

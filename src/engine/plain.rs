@@ -3,6 +3,7 @@
 use super::Client;
 use super::admission::{self, Grants, Wait};
 use super::commit::{self, PANICKED};
+use super::outbox::Outbox;
 use super::registry::Entry;
 use super::tracking::note_reads;
 use super::work::{Kind, Token};
@@ -64,17 +65,7 @@ impl Worker {
                 waiting: Waiting::forbidden(),
             };
             // The stripe stays held until the journal has the change, so its order is everybody's.
-            let result = match catch_unwind(AssertUnwindSafe(|| handler(&mut ctx))) {
-                Ok(Ok(())) => commit::commit(&mut ctx.txn, &mut self.outbox),
-                Ok(Err(error)) => {
-                    ctx.txn.rollback();
-                    Err(error)
-                }
-                Err(_) => {
-                    ctx.txn.rollback();
-                    Err(PANICKED)
-                }
-            };
+            let result = run_and_commit(handler, &mut ctx, &mut self.outbox);
             drop(ctx);
             self.call_waiters();
             if let Err(error) = result {
@@ -85,6 +76,11 @@ impl Worker {
         let touches = Flags::KEYSPACE.union(Flags::GATE);
         if entry.spec.keys.is_empty() && !entry.spec.flags.intersects(touches) {
             return self.run_granted(entry, handler, &mut Grants::default(), client, args, out);
+        }
+        if entry.spec.flags.contains(Flags::EACH_KEY)
+            && self.each_key(entry, handler, client, args, out)
+        {
+            return Flow::Done;
         }
         self.plain_locked(entry, handler, client, args, out)
     }
@@ -314,4 +310,20 @@ impl Worker {
     pub(super) fn park(&mut self, client: &mut Client, token: u64, kind: Kind) -> Flow {
         self.put_back(token, client, clock::monotonic_us(), kind)
     }
+}
+
+/// Runs a handler whose keys are admitted, and commits; what is not committed is taken back.
+#[inline]
+pub(super) fn run_and_commit(
+    handler: Handler,
+    ctx: &mut Ctx<'_>,
+    outbox: &mut Outbox,
+) -> Result<(), Error> {
+    let error = match catch_unwind(AssertUnwindSafe(|| handler(ctx))) {
+        Ok(Ok(())) => return commit::commit(&mut ctx.txn, outbox),
+        Ok(Err(error)) => error,
+        Err(_) => PANICKED,
+    };
+    ctx.txn.rollback();
+    Err(error)
 }

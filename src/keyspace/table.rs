@@ -291,7 +291,8 @@ impl Keyspace {
         self.stripes[index].lock()
     }
 
-    /// All stripes in their order, so that what is seen of them is one moment. A transaction holds one and waits for none.
+    /// All stripes in their order, so that what is seen of them is one moment. A transaction waits only for a stripe behind
+    /// those that it holds, so this does not wait in a circle.
     pub(super) fn lock_all_stripes(&self) -> Vec<MutexGuard<'_, Stripe>> {
         self.stripes.iter().map(|stripe| stripe.lock()).collect()
     }
@@ -311,6 +312,41 @@ impl Keyspace {
         warm_each(&stripes, db, Entries::warm_index);
         warm_each(&stripes, db, Entries::warm_entry);
         warm_each(&stripes, db, Entries::warm_content);
+    }
+
+    /// Takes the stripes of some keys, in ascending order, and has the cache get what will be looked at in them.
+    pub(super) fn lock_warmed(
+        &self,
+        db: u8,
+        fingerprints: &[u64],
+    ) -> Vec<(usize, MutexGuard<'_, Stripe>)> {
+        let places = fingerprints
+            .iter()
+            .map(|fingerprint| (Self::stripe_of(*fingerprint), TableHash::of(*fingerprint)));
+        let mut places: SmallVec<[_; WARMED_TOGETHER]> = places.collect();
+        places.sort_unstable();
+        let mut stripes: Vec<(usize, MutexGuard<'_, Stripe>)> = Vec::with_capacity(places.len());
+        for (index, _) in &places {
+            if stripes.last().is_none_or(|(last, _)| last != index) {
+                stripes.push((*index, self.lock_stripe(*index)));
+            }
+        }
+        for warm in [
+            Entries::warm_index,
+            Entries::warm_entry,
+            Entries::warm_content,
+        ] {
+            let mut stripes = stripes.iter().peekable();
+            for (index, hash) in &places {
+                while stripes.next_if(|(held, _)| held != index).is_some() {}
+                if let Some((_, stripe)) = stripes.peek()
+                    && let Some(table) = stripe.table(db)
+                {
+                    warm(&table.entries, *hash);
+                }
+            }
+        }
+        stripes
     }
 
     /// One more key lock is held in the stripe of `fingerprint`.
