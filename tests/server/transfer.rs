@@ -239,3 +239,26 @@ fn keys_that_are_there_stop_an_import_unless_they_may_be_replaced() {
     server.restart();
     assert_same(&mut redis.client(), &mut server.client());
 }
+
+#[test]
+fn a_wrong_name_makes_no_directory_and_replaces_no_file() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (dump, missing) = (place.path().join("dump.rdb"), place.path().join("data"));
+    std::fs::write(&dump, "of another day").expect("a file");
+    let nowhere = ["--dir", text(&missing)];
+    let export = run_to_end(&[&["export", "--rdb", text(&dump)], &nowhere[..]].concat());
+    assert_eq!(export.code, Some(1), "{}", export.stdout);
+    let kept = std::fs::read_to_string(&dump).expect("the file");
+    assert_eq!(kept, "of another day");
+    let no_file = place.path().join("none.rdb");
+    let import = run_to_end(&[&["import", text(&no_file)], &nowhere[..]].concat());
+    assert_eq!(import.code, Some(1), "{}", import.stdout);
+    assert!(!missing.exists());
+    std::fs::create_dir(&missing).expect("a directory");
+    let export = run_to_end(&[&["export", "--rdb", text(&dump)], &nowhere[..]].concat());
+    assert!(
+        export.stderr.contains("holds no database"),
+        "{}",
+        export.stderr
+    );
+}

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use crate::check::require_database;
 use crate::db::lock_dir;
 use crate::fs::FileSystem;
 use crate::journal::{Base, Closed, Journal};
@@ -41,8 +42,7 @@ pub(crate) fn of_journal(journal: &Journal, to: &Path) -> Result<Backup> {
 
 /// Makes a backup of a directory that no process has open.
 pub fn backup(from: &Path, to: &Path, fs: &dyn FileSystem) -> Result<Backup> {
-    fs.list(from)
-        .map_err(|error| Error::io("list", from, error))?;
+    require_database(from, fs)?;
     let _lock = lock_dir(fs, from)?;
     let mut scan = recovery::scan(fs, from, &mut |_| Ok(()))?;
     if let Some(damage) = scan.damage() {
@@ -61,8 +61,7 @@ pub fn restore(
     until: Option<Sequence>,
     fs: &dyn FileSystem,
 ) -> Result<Backup> {
-    fs.list(from)
-        .map_err(|error| Error::io("list", from, error))?;
+    require_database(from, fs)?;
     let _from_lock = lock_dir(fs, from)?;
     let scan = recovery::scan_until(fs, from, until)?;
     if let Some(damage) = scan.damage() {

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::db::lock_dir;
 use crate::fs::FileSystem;
 use crate::recovery::{self, Recovery};
+use crate::segment::Listing;
 use crate::{Error, Result};
 
 /// What [`check`] found.
@@ -26,8 +27,7 @@ pub fn check(
     confirm: &mut dyn FnMut(&CheckReport) -> bool,
 ) -> Result<CheckReport> {
     // Before the lock, which would make a directory that is not there.
-    fs.list(dir)
-        .map_err(|error| Error::io("list", dir, error))?;
+    require_database(dir, fs)?;
     let _lock = lock_dir(fs, dir)?;
     let mut scan = recovery::scan(fs, dir, &mut |_| Ok(()))?;
     let mut report = CheckReport {
@@ -40,4 +40,14 @@ pub fn check(
         report.repaired = true;
     }
     Ok(report)
+}
+
+/// Refuses a directory that is not there or holds no database: a name that was mistyped shall not pass for an empty one.
+pub fn require_database(dir: &Path, fs: &dyn FileSystem) -> Result<()> {
+    if Listing::read(fs, dir)?.is_empty() {
+        return Err(Error::NoDatabase {
+            dir: dir.to_path_buf(),
+        });
+    }
+    Ok(())
 }

@@ -38,6 +38,8 @@ pub enum Error {
     RewriteInProgress,
     /// A backup or a restored database wants a directory without one.
     NotEmpty { dir: PathBuf },
+    /// What was to be copied or checked is not there.
+    NoDatabase { dir: PathBuf },
     /// A backup does not have the state after the batch that was asked for.
     OutOfReach { until: u64, first: u64, last: u64 },
     /// The operating system refused, and nothing was lost by it.
@@ -106,6 +108,7 @@ impl fmt::Display for Error {
             ),
             Error::RewriteInProgress => f.write_str("a rewrite is already in progress"),
             Error::NotEmpty { dir } => write!(f, "{} holds a database already", dir.display()),
+            Error::NoDatabase { dir } => write!(f, "{} holds no database", dir.display()),
             Error::OutOfReach { until, first, last } => write!(
                 f,
                 "batch {until} is out of reach: the states after the batches {first} to {last} are there"

@@ -29,7 +29,7 @@ mod segment;
 
 pub use backup::{Backup, backup, restore};
 pub use batch::{Op, SavePoint, WriteBatch};
-pub use check::{CheckReport, check};
+pub use check::{CheckReport, check, require_database};
 pub use db::{DB, Stats};
 pub use error::{Error, Result};
 pub use frame::PAYLOAD_BYTES_MAX;

@@ -2,11 +2,12 @@
 
 use super::progress::Progress;
 use crate::base::{clock, crc64};
-use crate::config::Config;
+use crate::config::{Config, Opt};
 use crate::engine::open;
 use crate::keyspace::{Entry, Keyspace};
 use crate::script::LibrarySet;
 use crate::value::rdb::file;
+use aidb::fs::RealFileSystem;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,9 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 /// Writes everything that the directory of the configuration holds into a new file, or in the place of an old one.
 pub fn export(path: &Path, config: &Config) -> Result<(), String> {
+    let dir = config.settings().text(Opt::Dir);
+    // Or else the file of another day would be replaced by an empty one.
+    aidb::require_database(Path::new(&*dir), &RealFileSystem).map_err(|error| error.to_string())?;
     let loaded = open::load(config.settings())?;
     let keyspace = loaded.keyspace;
     let now_ms = clock::unix_ms();

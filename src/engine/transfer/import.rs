@@ -10,6 +10,7 @@ use crate::engine::script_run::vm_pool;
 use crate::engine::stored_functions;
 use crate::keyspace::{Access, Expiry, Txn, TxnBuffers};
 use crate::script::{Library, LibraryHeader, Watchdog};
+use crate::value::Limits;
 use crate::value::rdb::file::{Item, KeyItem};
 use aidb::WriteBatch;
 use std::path::Path;
@@ -38,9 +39,11 @@ struct Tally {
 ///
 /// A crash in the middle leaves a part of the keys; the import can be started again with [`Conflict::Replace`].
 pub fn import(path: &Path, config: &Config, conflict: Conflict) -> Result<(), String> {
-    let loaded = open::load(config.settings())?;
     let mut buffers = TxnBuffers::default();
     buffers.limits = open::value_limits(config.settings());
+    // Once before the directory, which would be made for it.
+    open_source(path, config, buffers.limits)?;
+    let loaded = open::load(config.settings())?;
     let mut import = Import {
         path,
         config,
@@ -185,9 +188,7 @@ impl Import<'_> {
         what: &'static str,
         mut visit: impl FnMut(&mut Self, usize, KeyItem, u64) -> Result<(), String>,
     ) -> Result<(), String> {
-        let settings = self.config.settings();
-        let limits = self.buffers.limits;
-        let mut source = Source::open(self.path, settings.size(Opt::ProtoMaxBulkLen), limits)?;
+        let mut source = open_source(self.path, self.config, self.buffers.limits)?;
         let progress = Progress::bytes(what, source.file_bytes()?);
         let databases = self.loaded.keyspace.databases();
         let mut db = 0;
@@ -211,4 +212,9 @@ impl Import<'_> {
         }
         Ok(())
     }
+}
+
+fn open_source(path: &Path, config: &Config, limits: Limits) -> Result<Source, String> {
+    let len_max = config.settings().size(Opt::ProtoMaxBulkLen);
+    Source::open(path, len_max, limits)
 }

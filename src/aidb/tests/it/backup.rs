@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use aidb::fs::{Fault, FaultyFileSystem};
-use aidb::{DB, Durability, Error, Options, WriteBatch, backup, restore};
+use aidb::{DB, Durability, Error, Options, WriteBatch, backup, check, restore};
 
 use crate::model::{Map, apply_batch, dir, open, quiet, random_batch};
 
@@ -219,4 +219,19 @@ fn a_backup_is_restored_as_of_each_of_its_batches() {
     assert_eq!(&map, states.last().unwrap());
     let offline = backup(dir(), Path::new("/offline"), &*fs.mount()).unwrap();
     assert!(offline.last > 80, "with the mark of the close");
+}
+
+#[test]
+fn a_directory_without_a_database_is_refused_and_left_alone() {
+    let fs = FaultyFileSystem::new(11);
+    let mounted = fs.mount();
+    mounted.create_dir(dir()).unwrap();
+    let refused = |error: Option<Error>| {
+        assert!(matches!(error, Some(Error::NoDatabase { .. })), "{error:?}");
+    };
+    refused(backup(dir(), to(), &*mounted).err());
+    refused(restore(dir(), to(), None, &*mounted).err());
+    refused(check(dir(), &*mounted, &mut |_| false).err());
+    assert_eq!(mounted.list(dir()).unwrap(), Vec::<String>::new());
+    assert!(mounted.list(to()).is_err(), "nothing was made");
 }
