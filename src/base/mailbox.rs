@@ -51,7 +51,7 @@ impl<T> Mailbox<T> {
         self.queue.is_empty()
     }
 
-    /// The owner announces that it is about to wait for [`event`](Self::event) . `false` means that a message is there
+    /// The owner announces that it is about to wait for [`event`](Self::event). `false` means that a message is there
     /// already and the owner must not wait.
     #[must_use]
     pub fn prepare_to_sleep(&self) -> bool {

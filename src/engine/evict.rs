@@ -189,11 +189,7 @@ impl Worker {
             }
             self.look_at_memory();
             evicted += 1;
-            let is_late = self
-                .eviction
-                .time_max
-                .is_some_and(|max| start.elapsed() > max);
-            if evicted % KEYS_PER_LOOK == 0 && is_late {
+            if evicted % KEYS_PER_LOOK == 0 && self.is_late(start) {
                 break Room::Soon;
             }
         };
@@ -202,6 +198,12 @@ impl Worker {
         self.call_waiters();
         self.note_event(event::EVICTION_CYCLE, start.elapsed());
         room
+    }
+
+    /// Whether whoever waits for room has waited long enough.
+    fn is_late(&self, start: Instant) -> bool {
+        let max = self.eviction.time_max;
+        max.is_some_and(|max| start.elapsed() > max)
     }
 
     /// Evicts one key. `false`: there is none that may go.
