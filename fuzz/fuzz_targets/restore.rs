@@ -4,7 +4,7 @@
 #![no_main]
 
 use aikv::base::crc64::crc64;
-use aikv::value::{Limits, rdb};
+use aikv::value::{Limits, Value, rdb};
 use libfuzzer_sys::fuzz_target;
 
 const VERSION: u16 = 10;
@@ -19,6 +19,12 @@ fuzz_target!(|content: &[u8]| {
     let Ok(value) = rdb::restore(&dump, STRING_LEN_MAX, &limits) else {
         return;
     };
-    let again = rdb::restore(&rdb::dump(&value), usize::MAX, &limits);
-    assert_eq!(again.as_ref(), Ok(&value));
+    let dumped = rdb::dump(&value);
+    let again = rdb::restore(&dumped, usize::MAX, &limits);
+    if let (Value::Stream(_), Ok(again)) = (&value, &again) {
+        // What we dump is of a version in which a consumer has one time, not two.
+        assert_eq!(rdb::dump(again), dumped);
+    } else {
+        assert_eq!(again.as_ref(), Ok(&value));
+    }
 });

@@ -52,6 +52,8 @@ pub(super) struct Core {
     pub numbers: Vec<u8>,
     /// The search that a string function has under way.
     pub machine: Machine,
+    /// Handlers of errors that are being run, one inside the other.
+    pub handlers: u32,
     /// Steps of searches until the next look at the clock.
     pub steps_left: u32,
     /// The `gsub` that is under way, while no callback of it runs.

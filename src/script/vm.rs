@@ -102,6 +102,7 @@ impl Vm {
             args: Vec::new(),
             numbers: Vec::new(),
             machine: Machine::default(),
+            handlers: 0,
             steps_left: 0,
             substitution: None,
             joined: Vec::new(),
@@ -189,6 +190,7 @@ impl Vm {
         let core = self.core();
         core.run_number = runs;
         core.stop = None;
+        core.handlers = 0;
         core.budget = callee.limits().instructions_max.map(Budget::new);
         let is_counted = core.budget.is_some();
         core.random.seed(seed);

@@ -9,9 +9,11 @@
 
 use std::ffi::c_int;
 
+use memchr::memmem;
 use mlua::ffi;
 
 use super::cache::Dialect;
+use super::convert::string_at;
 use super::core::core_of;
 use super::legacy::wording;
 
@@ -20,6 +22,8 @@ const HANDLER: c_int = 2;
 
 /// So often Lua calls a handler that fails.
 const CALLS_MAX: isize = 221;
+/// Handlers inside of each other; Lua has as much room on its own stack.
+const HANDLERS_MAX: u32 = 190;
 
 pub(super) unsafe extern "C-unwind" fn xpcall(lua: *mut ffi::lua_State) -> c_int {
     // SAFETY: called by Lua; the continuations make it possible to suspend the script inside.
@@ -57,18 +61,20 @@ unsafe fn handle(lua: *mut ffi::lua_State, mut call: isize) -> c_int {
     // SAFETY: as in `returned`.
     unsafe {
         loop {
-            if call > CALLS_MAX {
+            if call > CALLS_MAX || core_of(lua).handlers >= HANDLERS_MAX {
                 ffi::lua_pushstring(lua, c"error in error handling".as_ptr());
                 return failed(lua);
             }
             wording::translate_top(lua);
             ffi::lua_pushvalue(lua, HANDLER);
             ffi::lua_rotate(lua, -2, 1);
+            core_of(lua).handlers += 1;
             let status = ffi::lua_pcallk(lua, 1, 1, 0, call, Some(handled));
+            left_handler(lua);
             if status == ffi::LUA_OK || status == ffi::LUA_ERRMEM {
                 return failed(lua);
             }
-            call += 1;
+            call = next_call(lua, call);
         }
     }
 }
@@ -77,10 +83,28 @@ unsafe fn handle(lua: *mut ffi::lua_State, mut call: isize) -> c_int {
 unsafe extern "C-unwind" fn handled(lua: *mut ffi::lua_State, status: c_int, call: isize) -> c_int {
     // SAFETY: called by Lua, with the handler's result or its error on top.
     unsafe {
+        left_handler(lua);
         match status {
             ffi::LUA_OK | ffi::LUA_YIELD | ffi::LUA_ERRMEM => failed(lua),
-            _ => handle(lua, call + 1),
+            _ => handle(lua, next_call(lua, call)),
         }
+    }
+}
+
+unsafe fn left_handler(lua: *mut ffi::lua_State) {
+    // SAFETY: as in `returned`.
+    let core = unsafe { core_of(lua) };
+    core.handlers = core.handlers.saturating_sub(1);
+}
+
+/// The number of the call after one that has failed: the last one, if there was no room for what the handler called. Where
+/// handlers call `xpcall` themselves, each of them would try again, and each of those.
+unsafe fn next_call(lua: *mut ffi::lua_State, call: isize) -> isize {
+    // SAFETY: as in `returned`; the error is on top.
+    unsafe {
+        let is_overflow = ffi::lua_type(lua, -1) == ffi::LUA_TSTRING
+            && memmem::find(string_at(lua, -1), b"stack overflow").is_some();
+        if is_overflow { CALLS_MAX + 1 } else { call + 1 }
     }
 }
 

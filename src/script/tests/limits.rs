@@ -298,6 +298,10 @@ fn handlers_of_errors_are_called_as_lua_calls_them() {
             "false bad argument #2 to '",
         ),
         (
+            "local function f() return xpcall(error, f) end return {f()}",
+            "false",
+        ),
+        (
             "return {xpcall(function() return pcall(error, 'x') end, error)}",
             "true false x",
         ),
