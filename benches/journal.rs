@@ -30,7 +30,7 @@ fn with_database(body: impl FnOnce(&DB)) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let options = Options {
         durability: Durability::No,
-        rewrite_growth_percent: 0,
+        journal_max_bytes: 0,
         background: false,
         ..Options::default()
     };

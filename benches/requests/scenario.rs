@@ -153,7 +153,7 @@ fn commit() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let options = Options {
         durability: Durability::No,
-        rewrite_growth_percent: 0,
+        journal_max_bytes: 0,
         background: false,
         ..Options::default()
     };

@@ -24,6 +24,7 @@ pub(super) fn forbidden(name: &str) -> Option<&'static str> {
 
 const SNAPSHOTS: &str = "there are no RDB snapshots";
 const JOURNAL: &str = "the journal replaces the append-only file, see 'durability'";
+const ABSORBED: &str = "the journal is absorbed into tables all the time, see 'journal-max-size'";
 const REPLICATION: &str = "there is no replication";
 const CLUSTER: &str = "there is no cluster mode";
 const PROCESS: &str = "the server runs in the foreground under whatever started it";
@@ -54,6 +55,8 @@ const IGNORED: &[(&str, &str)] = &[
     ("acl-pubsub-default", "there are no access control lists"),
     ("activedefrag", ALLOCATION),
     ("always-show-logo", PROCESS),
+    ("auto-aof-rewrite-min-size", ABSORBED),
+    ("auto-aof-rewrite-percentage", ABSORBED),
     ("bgsave_cpulist", SNAPSHOTS),
     ("bind-source-addr", REPLICATION),
     ("bio_cpulist", THREADS),

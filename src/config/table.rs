@@ -125,17 +125,13 @@ options! {
     }
     "Storage" {
         Dir "dir": Kind::Text, "./data", "", Startup,
-            "directory that holds the journal";
+            "directory that holds the data";
         Durability "durability" | "appendfsync": SYNC, "everysec", "", Runtime,
             "when a commit is forced to disk: before its reply, once a second, or when the system likes";
         JournalSegmentSize "journal-segment-size": Kind::Memory { min: 1 << 20, max: 1 << 32 }, "64mb", "bytes", Startup,
             "size at which the journal begins a new file";
-        JournalRewritePercentage "journal-rewrite-percentage" | "auto-aof-rewrite-percentage":
-            COUNT_31, "100", "%", Startup,
-            "growth of the journal over the live data after which it is rewritten; 0 never rewrites";
-        JournalRewriteMinSize "journal-rewrite-min-size" | "auto-aof-rewrite-min-size":
-            ANY_MEMORY, "64mb", "bytes", Startup,
-            "size below which the journal is not rewritten";
+        JournalMaxSize "journal-max-size": Kind::Memory { min: 8 << 20, max: 1 << 40 }, "256mb", "bytes", Startup,
+            "bound of the journal: it is absorbed into tables before, and who writes faster is slowed";
         BackupDir "backup-dir": Kind::Text, "backups", "", Runtime,
             "directory in which BGSAVE makes backups; one without a leading '/' is in the data directory";
         BackupKeep "backup-keep": Kind::Integer { min: 1, max: 10_000 }, "1", "backups", Runtime,

@@ -29,13 +29,14 @@ fn show(report: &CheckReport) {
         batches,
         records,
         bytes,
+        tables,
         segments,
         last,
         clean,
         cut,
     } = &report.recovery;
     println!(
-        "{segments} segments, {bytes} bytes, {batches} batches with {records} records, the last is number {last}"
+        "{tables} tables, {segments} segments with {batches} batches; {bytes} bytes, {records} records; the last batch is number {last}"
     );
     println!(
         "closed in good order: {}",

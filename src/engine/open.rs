@@ -10,12 +10,13 @@ use super::unfinished::UnfinishedCalls;
 use super::{stored_functions, stored_scripts};
 use crate::base::{clock, mailbox::Mailbox};
 use crate::config::{Config, Durability, Opt, Settings};
-use crate::keyspace::{DATABASES_MAX, Keyspace, Loader};
+use crate::keyspace::{DATABASES_MAX, Keyspace, Loader, record_group};
 use crate::locks::{Gate, KeyLockManager};
 use crate::observe::{Observer, allocator, log::LogControl};
 use crate::script::{Libraries, ScriptCache, Watchdog};
 use crate::value::Limits;
-use aidb::{DB, Options, Recovery};
+use aidb::{DB, Load, Op, Options, Part, Recovery};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant};
@@ -146,44 +147,99 @@ fn recover(
     let options = Options {
         durability: journal_durability(settings.durability()),
         segment_size: settings.size(Opt::JournalSegmentSize) as u64,
-        rewrite_min_bytes: settings.size(Opt::JournalRewriteMinSize) as u64,
-        rewrite_growth_percent: settings.number(Opt::JournalRewritePercentage) as u32,
+        journal_max_bytes: settings.size(Opt::JournalMaxSize) as u64,
+        group: record_group,
         after_rewrite: allocator::purge,
         ..Options::default()
     };
     let start = Instant::now();
-    let mut loader = Loader::new(keyspace, value_limits(settings));
-    let mut functions = stored_functions::Loaded::default();
-    let mut replay = |op: aidb::Op<'_>| {
-        if functions.apply(op) {
-            return Ok(());
-        }
-        if stored_scripts::replay(scripts, op)? {
-            return Ok(());
-        }
-        loader.apply(op).map_err(|error| error.to_string())
+    let mut replay = Replay {
+        loader: Loader::new(keyspace, value_limits(settings)),
+        parts: Vec::new(),
+        functions: Mutex::default(),
+        scripts,
     };
     let (journal, recovery) =
-        DB::open(&*dir, options, &mut replay).map_err(|error| error.to_string())?;
-    loader
+        DB::open_with(&*dir, options, &mut replay).map_err(|error| error.to_string())?;
+    for part in &replay.parts {
+        part.check_whole().map_err(|error| error.to_string())?;
+    }
+    replay
+        .loader
         .finish(clock::unix_ms())
         .map_err(|error| error.to_string())?;
-    let libraries = Libraries::from(functions.finish()?);
+    let libraries = Libraries::from(replay.functions.into_inner().finish()?);
     report(&recovery, start.elapsed());
     Ok((journal, libraries))
+}
+
+/// Takes the records of the store.
+struct Replay<'a> {
+    loader: Loader<'a>,
+    /// Those that load at the same time.
+    parts: Vec<Loader<'a>>,
+    functions: Mutex<stored_functions::Loaded>,
+    scripts: &'a ScriptCache,
+}
+
+impl Load for Replay<'_> {
+    fn apply(&mut self, op: Op<'_>) -> Result<(), String> {
+        apply(&mut self.loader, &self.functions, self.scripts, op)
+    }
+
+    fn split(&mut self, count: usize) -> Vec<Part<'_>> {
+        self.parts = (0..count).map(|_| self.loader.another()).collect();
+        let (functions, scripts) = (&self.functions, self.scripts);
+        let part = |loader| -> Part<'_> {
+            let loader: &mut Loader<'_> = loader;
+            Box::new(move |op| apply(loader, functions, scripts, op))
+        };
+        self.parts.iter_mut().map(part).collect()
+    }
+}
+
+fn apply(
+    loader: &mut Loader<'_>,
+    functions: &Mutex<stored_functions::Loaded>,
+    scripts: &ScriptCache,
+    op: Op<'_>,
+) -> Result<(), String> {
+    if is_of_key(op) {
+        return loader.apply(op).map_err(|error| error.to_string());
+    }
+    if functions.lock().apply(op) || stored_scripts::replay(scripts, op)? {
+        return Ok(());
+    }
+    loader.apply(op).map_err(|error| error.to_string())
+}
+
+/// Whether a record is that of a key, as most are; the others need not be fast.
+fn is_of_key(op: Op<'_>) -> bool {
+    let (Op::Put { key: name, .. } | Op::Delete { key: name } | Op::DeletePrefix { prefix: name }) =
+        op;
+    record_group(name).is_some()
 }
 
 fn report(recovery: &Recovery, took: Duration) {
     let Recovery {
         records,
         bytes,
+        tables,
         segments,
         clean,
         cut,
         ..
     } = recovery;
     let took_ms = took.as_millis() as u64;
-    tracing::info!(records, bytes, segments, clean, took_ms, "journal replayed");
+    tracing::info!(
+        records,
+        bytes,
+        tables,
+        segments,
+        clean,
+        took_ms,
+        "tables and journal read"
+    );
     if let Some(cut) = cut {
         tracing::warn!(
             file = %cut.file.display(),

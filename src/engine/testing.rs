@@ -8,7 +8,7 @@ use crate::base::clock;
 use crate::base::mailbox::Mailbox;
 use crate::command::{Command, Flags, Group, Handler, KeyFlags, KeySpec, Spec};
 use crate::config::Config;
-use crate::keyspace::{Expiry, Keyspace, Loader};
+use crate::keyspace::{Expiry, Keyspace, Loader, record_group};
 use crate::locks::{Gate, KeyLockManager};
 use crate::observe::Observer;
 use crate::resp::Args;
@@ -280,6 +280,10 @@ fn shared(shards: u32, config: Config, store: Options, dir: &Path) -> Shared {
     let databases = config.settings().size(crate::config::Opt::Databases);
     let keyspace: &'static Keyspace = Box::leak(Box::new(Keyspace::new(databases)));
     let mut loader = Loader::new(keyspace, Limits::default());
+    let store = Options {
+        group: record_group,
+        ..store
+    };
     let (journal, _) = DB::open(dir, store, &mut |op| {
         loader.apply(op).map_err(|error| error.to_string())
     })

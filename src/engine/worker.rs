@@ -173,11 +173,13 @@ impl Worker {
                 }
                 journal.health()?;
                 journal.request_sync();
+                journal.slow_down();
                 Ok(Some(appended))
             }
             Durability::EverySec | Durability::No => {
                 if journal.written() < appended {
                     journal.write_out()?;
+                    journal.slow_down();
                 }
                 Ok(None)
             }

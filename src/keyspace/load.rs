@@ -39,7 +39,7 @@ enum Early {
 pub struct Loader<'a> {
     keyspace: &'a Keyspace,
     limits: Limits,
-    /// Parts whose header has not come yet: a rewritten journal keeps no order among a key's records.
+    /// Parts whose header has not come yet: a base of an older version keeps no order among a key's records.
     early: HashMap<(u8, Key), Vec<Early>>,
 }
 
@@ -60,14 +60,26 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Ends the load: collections are told that they have all their elements, and what has expired is left out.
-    pub fn finish(self, now_ms: i64) -> Result<(), LoadError> {
-        if let Some((_, key)) = self.early.keys().next() {
-            return Err(LoadError {
+    /// One more for the same keyspace. Several may load at the same time, each the records of other keys.
+    #[must_use]
+    pub fn another(&self) -> Loader<'a> {
+        Loader::new(self.keyspace, self.limits)
+    }
+
+    /// Looks that nothing is missing of what was loaded.
+    pub fn check_whole(&self) -> Result<(), LoadError> {
+        match self.early.keys().next() {
+            None => Ok(()),
+            Some((_, key)) => Err(LoadError {
                 record: key.to_vec(),
                 why: "a part of a value without the value's header",
-            });
+            }),
         }
+    }
+
+    /// Ends the load: collections are told that they have all their elements, and what has expired is left out.
+    pub fn finish(self, now_ms: i64) -> Result<(), LoadError> {
+        self.check_whole()?;
         for index in 0..Keyspace::stripes() {
             let mut stripe = self.keyspace.lock_stripe(index);
             for db in 0..self.keyspace.databases() {

@@ -40,6 +40,7 @@ pub use effects::{Effect, Effects, Notify};
 pub use entries::Entry;
 pub use evict::{EvictionPool, Policy, Sampling};
 pub use load::{LoadError, Loader};
+pub use record::group as record_group;
 pub use scan::ScanFilter;
 pub use sizes::Resized;
 pub use table::{DATABASES_MAX, DbSize, Key, Keyspace};

@@ -28,7 +28,6 @@ pub const CHUNK_LEN: usize = 1024;
 /// From this length on a string is stored in chunks.
 pub const CHUNKED_LEN_MIN: usize = 4 * CHUNK_LEN;
 
-const SPACE_META: u8 = 0;
 const SPACE_KEYS: u8 = 1;
 pub const TAG_HEADER: u8 = 0;
 const TAG_CHUNK: u8 = 1;
@@ -178,7 +177,6 @@ fn split_key(record: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         return None;
     };
     if *space != SPACE_KEYS {
-        debug_assert_eq!(*space, SPACE_META, "only these spaces exist");
         return None;
     }
     let mut len = 0_usize;
@@ -190,6 +188,12 @@ fn split_key(record: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         }
     }
     None
+}
+
+/// The length of the group with which a record key or a prefix begins, in the store's sense: the records of a key.
+pub fn group(bytes: &[u8]) -> Option<usize> {
+    let (_, _, rest) = split_key(bytes)?;
+    Some(bytes.len() - rest.len())
 }
 
 /// A header record's value, read back.
@@ -276,6 +280,32 @@ mod tests {
         put_key_prefix(&mut short, 0, b"k");
         put_header_key(&mut long, 0, b"k2");
         assert!(!long.starts_with(&short));
+    }
+
+    #[test]
+    fn the_records_of_a_key_are_a_group() {
+        for len in [0, 1, 127, 128, 16_384] {
+            let key = vec![b'k'; len];
+            let mut prefix = Vec::new();
+            put_key_prefix(&mut prefix, 7, &key);
+            assert_eq!(group(&prefix), Some(prefix.len()));
+            let mut element = Vec::new();
+            put_element_prefix(&mut element, 7, &key);
+            element.extend_from_slice(b"element");
+            assert_eq!(group(&element), Some(prefix.len()));
+            assert_eq!(group(&prefix[..prefix.len() - 1]), None);
+        }
+        for none in [
+            &b""[..],
+            DB_MAP_KEY,
+            &db_prefix(3),
+            &[2],
+            &[2, 1, 0],
+            &[3],
+            &[3, 1, 0],
+        ] {
+            assert_eq!(group(none), None, "{none:?}");
+        }
     }
 
     #[test]

@@ -12,11 +12,12 @@ enum Shown {
 }
 
 /// The sections, by the name that a client gives.
-const SECTIONS: [(&str, Shown); 16] = [
+const SECTIONS: [(&str, Shown); 17] = [
     ("server", Shown::Always),
     ("clients", Shown::Always),
     ("memory", Shown::Always),
     ("persistence", Shown::Always),
+    ("storage", Shown::Always),
     ("stats", Shown::Always),
     ("replication", Shown::Always),
     ("cpu", Shown::Always),

@@ -1,7 +1,7 @@
 //! Databases of their own made from another: backups, and what is restored from them.
 //!
 //! The files of a journal never change once they are closed, so a backup is a set of second names for them. It counts as
-//! made when its first file, the base or segment 1, is there: that one is linked last, when all others are on disk for
+//! made when its first file, a table or segment 1, is there: that one is linked last, when all others are on disk for
 //! certain. Without it a directory does not open, so half a backup is never taken for a whole one.
 
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::check::require_database;
 use crate::db::lock_dir;
 use crate::fs::FileSystem;
-use crate::journal::{Base, Closed, Journal};
+use crate::journal::{Closed, Journal, Run, Snapshot};
 use crate::recovery::{self, Scan};
 use crate::segment::{FileKind, Listing};
 use crate::{Error, Result, Sequence};
@@ -25,18 +25,18 @@ pub struct Backup {
 
 /// What a backup is made of.
 struct Parts {
-    base: Option<Base>,
+    runs: Vec<Run>,
     closed: Vec<Closed>,
     last: Sequence,
 }
 
 /// Makes a backup of everything that was appended before the call, beside appends that go on.
 pub(crate) fn of_journal(journal: &Journal, to: &Path) -> Result<Backup> {
-    // What a rewrite has replaced it removes only when it has the mutex, so nothing vanishes on the way.
+    // What a table has replaced is removed only under the mutex, so nothing vanishes on the way.
     let _files = journal.files.lock();
-    let (base, closed, last) = journal.with_spare(Journal::rotate_for_backup)?;
+    let Snapshot { runs, closed, last } = journal.with_spare(Journal::close_any_segment)?;
     journal.wait_synced(last)?;
-    let parts = Parts { base, closed, last };
+    let parts = Parts { runs, closed, last };
     parts.link(&*journal.fs, &journal.dir, to)
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn of_journal(journal: &Journal, to: &Path) -> Result<Backup> {
 pub fn backup(from: &Path, to: &Path, fs: &dyn FileSystem) -> Result<Backup> {
     require_database(from, fs)?;
     let _lock = lock_dir(fs, from)?;
-    let mut scan = recovery::scan(fs, from, &mut |_| Ok(()))?;
+    let mut scan = recovery::verify(fs, from, None)?;
     if let Some(damage) = scan.damage() {
         return Err(damage);
     }
@@ -63,15 +63,15 @@ pub fn restore(
 ) -> Result<Backup> {
     require_database(from, fs)?;
     let _from_lock = lock_dir(fs, from)?;
-    let scan = recovery::scan_until(fs, from, until)?;
+    let scan = recovery::verify(fs, from, until)?;
     if let Some(damage) = scan.damage() {
         return Err(damage);
     }
     if let Some(until) = until.filter(|until| *until != scan.recovery.last) {
-        let whole = recovery::scan_until(fs, from, None)?;
+        let whole = recovery::verify(fs, from, None)?;
         return Err(Error::OutOfReach {
             until,
-            first: whole.base.map_or(0, |base| base.sequence),
+            first: whole.runs.last().map_or(0, |run| run.sequence),
             last: whole.recovery.last,
         });
     }
@@ -81,7 +81,7 @@ pub fn restore(
 impl From<Scan> for Parts {
     fn from(scan: Scan) -> Parts {
         Parts {
-            base: scan.base,
+            runs: scan.runs,
             last: scan.recovery.last,
             closed: scan.closed,
         }
@@ -118,14 +118,15 @@ impl Parts {
                 dir: to.to_path_buf(),
             });
         }
-        let base = self
-            .base
-            .map(|base| (FileKind::Base, base.number, base.bytes));
+        let runs = self
+            .runs
+            .iter()
+            .map(|run| (run.kind, run.number, run.bytes));
         let segments = self
             .closed
             .iter()
             .map(|closed| (FileKind::Journal, closed.number, closed.bytes));
-        let files: Vec<_> = base.into_iter().chain(segments).collect();
+        let files: Vec<_> = runs.chain(segments).collect();
         let sync = || {
             fs.sync_dir(to)
                 .map_err(|error| Error::io("fsync", to, error))

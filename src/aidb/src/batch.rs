@@ -14,8 +14,8 @@ const PADDED_LENGTH_BYTES: usize = 5;
 
 /// One change, as recovery hands it to the caller.
 ///
-/// The journal's records come in the order in which they were appended. Those of a base (what a rewrite made) come
-/// first: only puts, each key once, in no order among different keys.
+/// The journal's records come in the order in which they were appended. Those of tables come first, merged: each key
+/// once, and a deleted prefix before the keys with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op<'a> {
     Put {
@@ -184,6 +184,11 @@ pub(crate) struct MalformedRecord;
 impl<'a> Records<'a> {
     pub(crate) fn new(payload: &'a [u8]) -> Records<'a> {
         Records { rest: payload }
+    }
+
+    /// Bytes that are not decoded yet.
+    pub(crate) fn rest_len(&self) -> usize {
+        self.rest.len()
     }
 
     fn decode(&mut self) -> Result<Op<'a>, MalformedRecord> {

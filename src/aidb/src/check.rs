@@ -20,7 +20,7 @@ pub struct CheckReport {
 
 /// Reads everything. If there is a bad place, `confirm` sees the report and says whether to cut there.
 ///
-/// What a cut cannot repair, a damaged base or header or a missing segment, is an error.
+/// What a cut cannot repair, a damaged table or header or a missing file, is an error.
 pub fn check(
     dir: &Path,
     fs: &dyn FileSystem,
@@ -29,7 +29,7 @@ pub fn check(
     // Before the lock, which would make a directory that is not there.
     require_database(dir, fs)?;
     let _lock = lock_dir(fs, dir)?;
-    let mut scan = recovery::scan(fs, dir, &mut |_| Ok(()))?;
+    let mut scan = recovery::verify(fs, dir, None)?;
     let mut report = CheckReport {
         recovery: scan.recovery.clone(),
         damage: scan.damage(),

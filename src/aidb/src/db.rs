@@ -6,17 +6,18 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
+use crate::background::{self, Upkeep, UpkeepStats};
 use crate::backup::{self, Backup};
 use crate::batch::WriteBatch;
 use crate::fs::{DirectoryLock, FileSystem};
 use crate::journal::{Inventory, Journal};
-use crate::recovery::{self, Recovery, Replay};
-use crate::{Durability, Error, Options, Result, Sequence, rewrite};
+use crate::recovery::{self, Load, Recovery};
+use crate::{Durability, Error, Group, Options, Result, Sequence, tables};
 
 /// The name of the file whose lock says that a directory is in use.
 const LOCK_FILE: &str = "LOCK";
 
-/// An open database: one journal that all threads share.
+/// An open database: one journal that all threads share, and the tables that it becomes.
 pub struct DB {
     inner: Arc<Inner>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -25,12 +26,23 @@ pub struct DB {
 
 #[derive(Debug, Clone, Default)]
 pub struct Stats {
-    /// Bytes in the base and all segments.
+    /// Bytes in all segments.
     pub journal_bytes: u64,
-    /// What a rewrite would leave, as far as is known: the size of the last rewrite's result.
-    pub live_bytes: u64,
+    /// Those of them that can be absorbed.
+    pub closed_bytes: u64,
     pub segments: usize,
     pub buffered_bytes: usize,
+    /// Bytes in all tables.
+    pub table_bytes: u64,
+    pub tables: usize,
+    /// The last batch that is in a table.
+    pub absorbed: Sequence,
+    /// Bytes of the tables that should be merged now.
+    pub merge_debt_bytes: u64,
+    pub upkeep: UpkeepStats,
+    /// How often writers waited because the journal was near its bound, and how long in all.
+    pub slowed: u64,
+    pub slowed_for: Duration,
     pub last_sync_at: Option<SystemTime>,
     pub last_sync_took: Duration,
     pub syncs: u64,
@@ -48,8 +60,8 @@ pub struct Stats {
 
 struct Inner {
     journal: Journal,
+    upkeep: Upkeep,
     rewriting: AtomicBool,
-    stop: AtomicBool,
     rewrites: AtomicU64,
     last_rewrite: Mutex<Option<LastRewrite>>,
     rewrite_thread: Mutex<Option<JoinHandle<()>>>,
@@ -71,16 +83,25 @@ impl DB {
         options: Options,
         replay: &mut dyn FnMut(crate::Op<'_>) -> Result<(), String>,
     ) -> Result<(DB, Recovery)> {
+        DB::open_with(dir, options, &mut Sequential(replay))
+    }
+
+    /// As [`DB::open`], for those who may take records in several threads at once.
+    pub fn open_with(
+        dir: impl AsRef<Path>,
+        options: Options,
+        load: &mut dyn Load,
+    ) -> Result<(DB, Recovery)> {
         let dir = dir.as_ref();
         let fs = Arc::clone(&options.fs);
         let lock = lock_dir(&*fs, dir)?;
-        let (inventory, recovery) = recover(&*fs, dir, replay)?;
+        let (inventory, recovery) = recover(&*fs, dir, options.group, load)?;
         let background = options.background;
         let journal = Journal::start(dir, options, inventory)?;
         let inner = Arc::new(Inner {
             journal,
+            upkeep: Upkeep::default(),
             rewriting: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
             rewrites: AtomicU64::new(0),
             last_rewrite: Mutex::new(None),
             rewrite_thread: Mutex::new(None),
@@ -134,6 +155,7 @@ impl DB {
             Durability::Always => self.inner.journal.wait_synced(sequence)?,
             Durability::EverySec | Durability::No => self.write_out()?,
         };
+        self.slow_down();
         Ok(sequence)
     }
 
@@ -167,7 +189,7 @@ impl DB {
         self.inner.journal.health.check()
     }
 
-    /// Starts a rewrite in the background (without background threads: runs it).
+    /// Starts to make all that is there one table, in the background (without background threads: makes it).
     pub fn rewrite(&self) -> Result<()> {
         self.inner.journal.health.check()?;
         Inner::start_rewrite(&self.inner)
@@ -189,10 +211,16 @@ impl DB {
     /// Does what the background threads would do now, for a database opened without them.
     pub fn maintain(&self) -> Result<()> {
         self.inner.journal.sync_once()?;
-        if self.inner.journal.upkeep_once()? {
-            self.rewrite()?;
-        }
-        Ok(())
+        self.inner.journal.upkeep_once()?;
+        self.inner.upkeep.absorb_while_due(&self.inner.journal)?;
+        self.inner.upkeep.merge_while_due(&self.inner.journal)
+    }
+
+    /// Waits as long as is fair when the journal is near its bound, which is when writes come faster than they can be
+    /// absorbed. For whoever writes much, between its writes, while nobody waits for it.
+    #[inline]
+    pub fn slow_down(&self) {
+        self.inner.journal.slow_down();
     }
 
     pub fn stats(&self) -> Stats {
@@ -200,11 +228,19 @@ impl DB {
         let sync = self.inner.journal.last_sync();
         let rewrite = self.inner.last_rewrite.lock().clone();
         let reason = self.inner.journal.health.reason();
+        let (slowed, slowed_for) = self.inner.journal.brake.waits();
         Stats {
             journal_bytes: sizes.journal_bytes,
-            live_bytes: sizes.base_bytes,
+            closed_bytes: sizes.closed_bytes,
             segments: sizes.segments,
             buffered_bytes: sizes.buffered_bytes,
+            table_bytes: sizes.table_bytes,
+            tables: sizes.tables,
+            absorbed: sizes.absorbed,
+            merge_debt_bytes: tables::merge_debt_bytes(&self.inner.journal.runs()),
+            upkeep: self.inner.upkeep.stats(),
+            slowed,
+            slowed_for,
             last_sync_at: sync.at,
             last_sync_took: sync.took,
             syncs: sync.count,
@@ -256,19 +292,31 @@ impl DB {
         )?);
         let inner = Arc::clone(&self.inner);
         let upkeep = move || {
-            inner.journal.run_upkeep_thread(|| {
-                // Refused only when one is running, which will do.
-                let _ = Inner::start_rewrite(&inner);
-            });
+            inner
+                .journal
+                .run_upkeep_thread(|| inner.upkeep.absorber.call());
         };
         self.threads
             .lock()
             .push(spawn("aidb-upkeep", Box::new(upkeep))?);
+        let inner = Arc::clone(&self.inner);
+        self.threads.lock().push(spawn(
+            "aidb-absorb",
+            Box::new(move || inner.upkeep.run_absorber(&inner.journal)),
+        )?);
+        let inner = Arc::clone(&self.inner);
+        self.threads.lock().push(spawn(
+            "aidb-merge",
+            Box::new(move || inner.upkeep.run_merger(&inner.journal)),
+        )?);
+        // What was left to do before the last stop is due at once.
+        self.inner.upkeep.absorber.call();
+        self.inner.upkeep.merger.call();
         Ok(())
     }
 
     fn stop_threads(&self) {
-        self.inner.stop.store(true, Ordering::Release);
+        self.inner.upkeep.stop();
         self.inner.journal.stop_upkeep_thread();
         self.inner.journal.stop_sync_thread();
         for thread in self.threads.lock().drain(..) {
@@ -299,6 +347,7 @@ impl Inner {
         }
         let own = Arc::clone(inner);
         let body = move || {
+            background::lower_priority();
             // The outcome is in the stats.
             let _ = own.rewrite();
         };
@@ -320,10 +369,7 @@ impl Inner {
 
     fn rewrite(&self) -> Result<()> {
         let started = std::time::Instant::now();
-        let result = rewrite::run(&self.journal, &self.stop).map(|_| ());
-        if result.is_err() {
-            self.journal.postpone_rewrite();
-        }
+        let result = self.upkeep.make_one_table(&self.journal);
         *self.last_rewrite.lock() = Some(LastRewrite {
             at: SystemTime::now(),
             took: started.elapsed(),
@@ -332,9 +378,16 @@ impl Inner {
         (self.journal.options.after_rewrite)();
         self.rewrites.fetch_add(1, Ordering::Relaxed);
         self.rewriting.store(false, Ordering::Release);
-        // Appends may have made the next one due meanwhile, and no append need follow that would notice.
-        self.journal.call_upkeep();
         result
+    }
+}
+
+/// Takes all records with one function.
+struct Sequential<'a>(&'a mut dyn FnMut(crate::Op<'_>) -> Result<(), String>);
+
+impl Load for Sequential<'_> {
+    fn apply(&mut self, op: crate::Op<'_>) -> Result<(), String> {
+        (self.0)(op)
     }
 }
 
@@ -353,9 +406,10 @@ pub(crate) fn lock_dir(fs: &dyn FileSystem, dir: &Path) -> Result<Box<dyn Direct
 fn recover(
     fs: &dyn FileSystem,
     dir: &Path,
-    replay: &mut Replay<'_>,
+    group: Group,
+    load: &mut dyn Load,
 ) -> Result<(Inventory, Recovery)> {
-    let mut scan = recovery::scan(fs, dir, replay)?;
+    let mut scan = recovery::scan(fs, dir, group, load)?;
     if let Some(damage) = scan.damage() {
         return Err(damage);
     }
@@ -363,7 +417,7 @@ fn recover(
     let inventory = Inventory {
         last: scan.recovery.last,
         next_number: scan.next_number(),
-        base: scan.base,
+        runs: scan.runs,
         closed: scan.closed,
     };
     Ok((inventory, scan.recovery))

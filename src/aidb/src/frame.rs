@@ -18,8 +18,10 @@ pub(crate) enum Kind {
     Batch = 1,
     /// The journal was closed in good order: everything before this frame is synced.
     Close = 2,
-    /// The last frame of a base.
-    BaseEnd = 3,
+    /// The last frame of a base or a table.
+    End = 3,
+    /// Where the frames of a table begin.
+    Index = 4,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +63,8 @@ impl Header {
             kind: match u32_at(28) {
                 1 => Kind::Batch,
                 2 => Kind::Close,
-                3 => Kind::BaseEnd,
+                3 => Kind::End,
+                4 => Kind::Index,
                 _ => return None,
             },
         };
@@ -107,7 +110,7 @@ mod tests {
             sequence,
             synced: random.u64(..sequence),
             records: random.u32(..),
-            kind: [Kind::Batch, Kind::Close, Kind::BaseEnd][random.usize(..3)],
+            kind: [Kind::Batch, Kind::Close, Kind::End][random.usize(..3)],
         };
         (header, payload, random.u32(..))
     }

@@ -3,6 +3,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use crate::fs::{FileSystem, RealFileSystem};
+use crate::order::Group;
 
 /// When a batch counts as kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,14 +24,17 @@ pub struct Options {
     pub segment_size: u64,
     /// Disk space is reserved ahead of the appends in steps of this size.
     pub reserve_step: u64,
-    /// A journal smaller than this is not rewritten by itself.
-    pub rewrite_min_bytes: u64,
-    /// A rewrite starts when the journal has grown by this much over the live data; 0: never by itself.
-    pub rewrite_growth_percent: u32,
-    /// The memory that a rewrite may use for keys. With more keys it goes over the journal several times.
-    pub rewrite_memory_bytes: usize,
-    /// Called at the end of each rewrite, which has just freed what it knew of the keys: an allocator may want to give that
-    /// back.
+    /// The journal's segments stay below this size together: they are absorbed into tables ahead of it, and writers are
+    /// slowed near it. 0: nothing is absorbed by itself.
+    pub journal_max_bytes: u64,
+    /// The records that the absorber holds in memory at a time. With more it makes tables in parts.
+    pub absorb_memory_bytes: usize,
+    /// The length of the group with which a key or a prefix begins; nothing if it holds no whole one. Records of a group lie
+    /// together in tables, and the deletion of a prefix that holds a whole group costs next to nothing. What it says of some
+    /// bytes it must say of everything that begins with them, and of a directory's records always the same.
+    pub group: Group,
+    /// Called at the end of a rewrite or an absorption, which has just freed what it knew: an allocator may want to give
+    /// that back.
     pub after_rewrite: fn(),
     /// Where the salts of the segments come from.
     pub seed: u64,
@@ -45,9 +49,9 @@ impl Default for Options {
             durability: Durability::EverySec,
             segment_size: 64 << 20,
             reserve_step: 4 << 20,
-            rewrite_min_bytes: 64 << 20,
-            rewrite_growth_percent: 100,
-            rewrite_memory_bytes: 256 << 20,
+            journal_max_bytes: 256 << 20,
+            absorb_memory_bytes: 64 << 20,
+            group: |_| None,
             after_rewrite: || {},
             seed: RandomState::new().hash_one(0),
             background: true,
@@ -62,9 +66,8 @@ impl fmt::Debug for Options {
             .field("durability", &self.durability)
             .field("segment_size", &self.segment_size)
             .field("reserve_step", &self.reserve_step)
-            .field("rewrite_min_bytes", &self.rewrite_min_bytes)
-            .field("rewrite_growth_percent", &self.rewrite_growth_percent)
-            .field("rewrite_memory_bytes", &self.rewrite_memory_bytes)
+            .field("journal_max_bytes", &self.journal_max_bytes)
+            .field("absorb_memory_bytes", &self.absorb_memory_bytes)
             .field("background", &self.background)
             .finish_non_exhaustive()
     }

@@ -53,7 +53,8 @@ fn text(shared: &Shared, selection: Selection) -> String {
     info.section("Server", |section| put_server(section, shared))
         .section("Clients", |section| put_clients(section, shared))
         .section("Memory", |section| put_memory(section, shared))
-        .section("Persistence", |section| put_persistence(section, shared));
+        .section("Persistence", |section| put_persistence(section, shared))
+        .section("Storage", |section| put_storage(section, shared));
     observer.write_stats(&mut info, |section| {
         put_exceeded(section, shared);
         put_listeners(section, shared);
@@ -227,8 +228,8 @@ fn put_persistence(section: &mut Section<'_>, shared: &Shared) {
         )
         .field("aof_rewrites", stats.rewrites)
         .field("aof_last_write_status", word(stats.healthy))
-        .field("aof_current_size", stats.journal_bytes)
-        .field("aof_base_size", stats.live_bytes)
+        .field("aof_current_size", stats.journal_bytes + stats.table_bytes)
+        .field("aof_base_size", stats.table_bytes)
         .field("aof_buffer_length", stats.buffered_bytes)
         .field("journal_segments", stats.segments)
         .field("journal_appended", shared.journal.appended())
@@ -240,6 +241,43 @@ fn put_persistence(section: &mut Section<'_>, shared: &Shared) {
         ("journal_failure", &stats.reason),
         ("journal_rewrite_failure", &stats.last_rewrite_error),
         ("backup_failure", &backup.and_then(|last| last.error)),
+    ] {
+        if let Some(reason) = reason {
+            section.field(name, reason);
+        }
+    }
+}
+
+/// The journal's way into the tables.
+fn put_storage(section: &mut Section<'_>, shared: &Shared) {
+    let stats = shared.journal.stats();
+    let upkeep = &stats.upkeep;
+    section
+        .field("storage_journal_bytes", stats.journal_bytes)
+        .field(
+            "storage_journal_max_bytes",
+            shared.config.settings().size(Opt::JournalMaxSize),
+        )
+        .field("storage_tables", stats.tables)
+        .field("storage_table_bytes", stats.table_bytes)
+        .field("storage_absorbed", stats.absorbed)
+        .field(
+            "storage_absorb_lag",
+            shared.journal.appended() - stats.absorbed,
+        )
+        .field("storage_absorptions", upkeep.absorptions)
+        .field("storage_absorbed_records", upkeep.absorbed_records)
+        .field("storage_absorbed_bytes", upkeep.absorbed_bytes)
+        .field("storage_absorbing_usec", upkeep.absorbing_for.as_micros())
+        .field("storage_merges", upkeep.merges)
+        .field("storage_merged_bytes", upkeep.merged_bytes)
+        .field("storage_merging_usec", upkeep.merging_for.as_micros())
+        .field("storage_merge_debt_bytes", stats.merge_debt_bytes)
+        .field("storage_slowed_writes", stats.slowed)
+        .field("storage_slowed_usec", stats.slowed_for.as_micros());
+    for (name, reason) in [
+        ("storage_absorb_failure", &upkeep.absorb_error),
+        ("storage_merge_failure", &upkeep.merge_error),
     ] {
         if let Some(reason) = reason {
             section.field(name, reason);

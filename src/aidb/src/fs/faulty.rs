@@ -45,6 +45,8 @@ struct Disk {
     random: fastrand::Rng,
     operations: u64,
     fault: Option<(u64, Fault)>,
+    reads: u64,
+    read_fault: Option<u64>,
     power_is_cut: bool,
     can_reserve: bool,
     capacity_bytes: u64,
@@ -85,6 +87,8 @@ impl FaultyFileSystem {
                 random: fastrand::Rng::with_seed(seed),
                 operations: 0,
                 fault: None,
+                reads: 0,
+                read_fault: None,
                 power_is_cut: false,
                 can_reserve: true,
                 capacity_bytes: u64::MAX,
@@ -112,8 +116,20 @@ impl FaultyFileSystem {
         self.disk.lock().fault = Some((operation, fault));
     }
 
+    /// Lets the read with this number fail; reads are counted apart, also from 0.
+    pub fn set_read_fault(&self, read: u64) {
+        self.disk.lock().read_fault = Some(read);
+    }
+
     pub fn clear_fault(&self) {
-        self.disk.lock().fault = None;
+        let mut disk = self.disk.lock();
+        disk.fault = None;
+        disk.read_fault = None;
+    }
+
+    /// How many reads there were so far.
+    pub fn reads(&self) -> u64 {
+        self.disk.lock().reads
     }
 
     /// How many operations have changed something so far.
@@ -292,6 +308,11 @@ impl FaultyFile {
 impl File for FaultyFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut disk = self.live()?;
+        let number = disk.reads;
+        disk.reads += 1;
+        if disk.read_fault == Some(number) {
+            return fail_if(Some(Fault::Fail)).map(|()| 0);
+        }
         let bytes = &disk.inode(self.inode).bytes;
         let rest = bytes.get(offset as usize..).unwrap_or_default();
         let got = rest.len().min(buffer.len());

@@ -14,6 +14,7 @@
 //! Depends on `segment`, `frame`, `batch` and `fs`.
 
 mod health;
+mod slow_down;
 mod sync;
 mod tail;
 mod upkeep;
@@ -28,12 +29,13 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-pub(crate) use tail::{Base, Closed};
+pub(crate) use tail::{Closed, Run, Snapshot};
 
 use crate::fs::FileSystem;
 use crate::segment::{FileKind, Segment, SegmentHeader};
 use crate::{Durability, Error, Options, Result, Sequence};
 use health::Health;
+use slow_down::Brake;
 use sync::SyncState;
 use tail::Tail;
 use upkeep::UpkeepState;
@@ -66,6 +68,9 @@ pub(crate) struct Journal {
     upkeep_wanted: Condvar,
     /// Spares appends the mutex of `upkeep` when the thread is awake already.
     upkeep_called: AtomicBool,
+    /// The bytes of all segments, as they were when somebody last wrote.
+    segment_bytes: AtomicU64,
+    pub(crate) brake: Brake,
     /// Held while a segment is being made. Only background threads meet here.
     making_spare: Mutex<()>,
     /// Held while files are removed, and while they must not be.
@@ -77,14 +82,18 @@ pub(crate) struct Journal {
 pub(crate) struct Inventory {
     pub last: Sequence,
     pub next_number: u64,
-    pub base: Option<Base>,
+    pub runs: Vec<Run>,
     pub closed: Vec<Closed>,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizes {
     pub journal_bytes: u64,
-    pub base_bytes: u64,
+    pub closed_bytes: u64,
+    pub table_bytes: u64,
+    pub tables: usize,
+    /// The last sequence in a table.
+    pub absorbed: Sequence,
     pub segments: usize,
     pub buffered_bytes: usize,
 }
@@ -98,8 +107,12 @@ pub(crate) struct LastSync {
 
 impl Journal {
     /// Starts a new segment after what recovery found, all of which must be on disk for certain.
-    pub(crate) fn start(dir: &Path, options: Options, inventory: Inventory) -> Result<Journal> {
+    pub(crate) fn start(dir: &Path, mut options: Options, inventory: Inventory) -> Result<Journal> {
         assert!(options.reserve_step > 0, "space is reserved in steps");
+        if options.journal_max_bytes > 0 {
+            // One segment is open, one is absorbed, and the rest is room for what comes meanwhile.
+            options.segment_size = options.segment_size.min(options.journal_max_bytes / 4);
+        }
         let header = SegmentHeader {
             kind: FileKind::Journal,
             number: inventory.next_number,
@@ -112,7 +125,7 @@ impl Journal {
         Ok(Journal {
             dir: dir.to_path_buf(),
             fs: Arc::clone(&options.fs),
-            tail: Mutex::new(Tail::new(Arc::new(segment), reserved, inventory, &options)),
+            tail: Mutex::new(Tail::new(Arc::new(segment), reserved, inventory)),
             writer: Mutex::default(),
             appended: AtomicU64::new(last),
             written: AtomicU64::new(last),
@@ -125,6 +138,8 @@ impl Journal {
             upkeep: Mutex::default(),
             upkeep_wanted: Condvar::new(),
             upkeep_called: AtomicBool::new(false),
+            segment_bytes: AtomicU64::new(0),
+            brake: Brake::default(),
             making_spare: Mutex::new(()),
             files: Mutex::new(()),
             on_durable: OnceLock::new(),
@@ -191,8 +206,8 @@ fn salt(seed: u64, number: u64) -> u32 {
     (mixed ^ (mixed >> 31)) as u32
 }
 
-pub(crate) fn base_salt(seed: u64, number: u64) -> u32 {
-    salt(!seed, number)
+pub(crate) fn table_salt(seed: u64, first: u64, number: u64) -> u32 {
+    salt(!seed ^ first.rotate_left(32), number)
 }
 
 fn first_reservation(options: &Options) -> u64 {

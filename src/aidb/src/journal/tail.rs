@@ -10,7 +10,7 @@ use super::{BUFFER_BYTES_KEPT, BUFFER_BYTES_MAX, BUFFER_BYTES_WANTED, Inventory,
 use crate::batch::WriteBatch;
 use crate::frame::{self, PAYLOAD_BYTES_MAX};
 use crate::fs::Reserved;
-use crate::segment::{FRAMES_AT, Segment, refusal};
+use crate::segment::{FRAMES_AT, FileKind, Segment, refusal};
 use crate::{Error, Options, Result, Sequence};
 
 /// A journal segment that takes no more frames.
@@ -20,9 +20,10 @@ pub(crate) struct Closed {
     pub bytes: u64,
 }
 
-/// The result of the last rewrite: it stands for all segments up to `number`.
+/// A file that stands for segments: for those after the run before it, up to `number`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Base {
+pub(crate) struct Run {
+    pub kind: FileKind,
     pub number: u64,
     pub sequence: Sequence,
     pub bytes: u64,
@@ -50,12 +51,21 @@ pub(super) struct Tail {
     /// Up to where space is reserved in `segment`; `u64::MAX` where the file system cannot reserve.
     reserved: u64,
     spare: Option<(Arc<Segment>, u64)>,
-    base: Option<Base>,
+    /// The oldest first.
+    runs: Vec<Run>,
     closed: Vec<Closed>,
-    /// Base and closed segments; the open segment adds `position`.
-    older_bytes: u64,
-    /// The size of the journal at which a rewrite is due.
-    rewrite_at: u64,
+    closed_bytes: u64,
+    /// Segments that a table stands for and that are still on disk.
+    absorbed_bytes: u64,
+    /// A segment was closed since the upkeep was last called.
+    has_rotated: bool,
+}
+
+/// What there is to read: the runs, the closed segments after them, and the last sequence in them.
+pub(crate) struct Snapshot {
+    pub runs: Vec<Run>,
+    pub closed: Vec<Closed>,
+    pub last: Sequence,
 }
 
 impl Journal {
@@ -76,7 +86,7 @@ impl Journal {
         let mut tail = self.tail_with_room()?;
         self.make_place(&mut tail, (frame::HEADER_BYTES + batch.byte_len()) as u64)?;
         let sequence = self.push(&mut tail, frame::Kind::Batch, batch, checksum);
-        let upkeep_due = self.upkeep_due(&tail);
+        let upkeep_due = self.upkeep_due(&mut tail);
         drop(tail);
         if upkeep_due {
             self.call_upkeep();
@@ -108,6 +118,7 @@ impl Journal {
         debug_assert!(empty.bytes.is_empty() && empty.pieces.is_empty());
         let mut tail = self.tail.lock();
         mem::swap(&mut tail.pending, empty);
+        self.note_segment_bytes(&tail);
         tail.last
     }
 
@@ -115,57 +126,67 @@ impl Journal {
         let tail = self.tail.lock();
         Sizes {
             journal_bytes: tail.bytes(),
-            base_bytes: tail.base.map_or(0, |base| base.bytes),
+            closed_bytes: tail.closed_bytes,
+            table_bytes: tail.runs.iter().map(|run| run.bytes).sum(),
+            tables: tail.runs.len(),
+            absorbed: tail.runs.last().map_or(0, |run| run.sequence),
             segments: tail.closed.len() + 1,
             buffered_bytes: tail.pending.bytes.len(),
         }
     }
 
-    /// The base and the closed segments after it, as a rewrite reads them, and the last sequence in them.
-    ///
-    /// Closes the open segment first; the spare for that must be there.
-    pub(crate) fn rotate_for_rewrite(&self) -> Option<(Option<Base>, Vec<Closed>, Sequence)> {
+    pub(crate) fn runs(&self) -> Vec<Run> {
+        self.tail.lock().runs.clone()
+    }
+
+    /// All runs and closed segments, after the open segment was closed, unless it is empty; the spare for that must be
+    /// there.
+    pub(crate) fn close_segment(&self) -> Option<Snapshot> {
         let mut tail = self.tail.lock();
-        tail.rewrite_at = u64::MAX;
         if tail.position > FRAMES_AT && !tail.rotate() {
             return None;
         }
-        Some((tail.base, tail.closed.clone(), tail.last))
+        Some(tail.snapshot())
     }
 
-    /// The base, all segments after it up to the end of what was appended, and the last sequence in them.
-    ///
-    /// Closes the open segment, for which the spare must be there.
-    pub(crate) fn rotate_for_backup(&self) -> Option<(Option<Base>, Vec<Closed>, Sequence)> {
+    /// As [`Journal::close_segment`], also where the open segment is empty: runs want a successor, and an empty journal a
+    /// segment.
+    pub(crate) fn close_any_segment(&self) -> Option<Snapshot> {
         let mut tail = self.tail.lock();
-        // Also one without frames: a base wants a successor, and an empty journal a segment.
-        tail.rotate()
-            .then(|| (tail.base, tail.closed.clone(), tail.last))
+        tail.rotate().then(|| tail.snapshot())
     }
 
-    /// Notes that `base` has taken the place of the segments up to its number.
-    pub(crate) fn install_base(&self, base: Base) {
+    /// All runs and closed segments.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.tail.lock().snapshot()
+    }
+
+    /// Notes that `run` has taken the place of other runs, or of the segments after all runs.
+    pub(crate) fn install_run(&self, run: Run) {
         let mut tail = self.tail.lock();
-        let covered: u64 = tail
-            .closed
-            .iter()
-            .filter(|closed| closed.number <= base.number)
-            .map(|c| c.bytes)
-            .sum();
-        let old = tail.base.replace(base).map_or(0, |base| base.bytes);
-        tail.older_bytes = tail.older_bytes - covered - old + base.bytes;
-        tail.closed.retain(|closed| closed.number > base.number);
-        tail.rewrite_at = rewrite_threshold(&self.options, base.bytes);
+        let first = run.kind.first(run.number);
+        let is_covered = |number: u64| (first..=run.number).contains(&number);
+        tail.runs.retain(|old| !is_covered(old.number));
+        tail.closed.retain(|closed| !is_covered(closed.number));
+        let closed_bytes = tail.closed.iter().map(|closed| closed.bytes).sum();
+        tail.absorbed_bytes += tail.closed_bytes - closed_bytes;
+        tail.closed_bytes = closed_bytes;
+        let place = tail.runs.partition_point(|old| old.number < first);
+        tail.runs.insert(place, run);
     }
 
-    /// Puts off the next rewrite after one that failed, until the journal has grown as much again.
-    pub(crate) fn postpone_rewrite(&self) {
+    /// Notes that the segments that tables stand for are removed.
+    pub(crate) fn note_removed(&self) {
         let mut tail = self.tail.lock();
-        tail.rewrite_at = rewrite_threshold(&self.options, tail.bytes());
+        tail.absorbed_bytes = 0;
+        self.note_segment_bytes(&tail);
     }
 
-    pub(super) fn rewrite_due(&self) -> bool {
-        self.tail.lock().rewrite_due()
+    /// Whether enough is closed to be absorbed: about a segment, which mostly ends a little before its size. Small ones, of
+    /// which each start leaves one, are read as fast at the next start as what they would become.
+    pub(crate) fn absorb_due(&self) -> bool {
+        self.options.journal_max_bytes > 0
+            && self.tail.lock().closed_bytes >= self.options.segment_size / 2
     }
 
     /// The number of the next segment, if a spare for it should be made now.
@@ -272,20 +293,19 @@ impl Journal {
         sequence
     }
 
-    fn upkeep_due(&self, tail: &Tail) -> bool {
+    fn upkeep_due(&self, tail: &mut Tail) -> bool {
         let spare_due = tail.spare.is_none() && tail.position >= self.options.segment_size / 2;
-        spare_due || tail.reservation_low(&self.options) || tail.rewrite_due()
+        let has_rotated = mem::take(&mut tail.has_rotated);
+        spare_due || has_rotated || tail.reservation_low(&self.options)
+    }
+
+    fn note_segment_bytes(&self, tail: &Tail) {
+        self.segment_bytes.store(tail.bytes(), Ordering::Relaxed);
     }
 }
 
 impl Tail {
-    pub(super) fn new(
-        segment: Arc<Segment>,
-        reserved: u64,
-        inventory: Inventory,
-        options: &Options,
-    ) -> Tail {
-        let base_bytes = inventory.base.map_or(0, |base| base.bytes);
+    pub(super) fn new(segment: Arc<Segment>, reserved: u64, inventory: Inventory) -> Tail {
         Tail {
             pending: Pending::default(),
             last: inventory.last,
@@ -293,24 +313,25 @@ impl Tail {
             position: FRAMES_AT,
             reserved,
             spare: None,
-            base: inventory.base,
-            older_bytes: base_bytes
-                + inventory
-                    .closed
-                    .iter()
-                    .map(|closed| closed.bytes)
-                    .sum::<u64>(),
+            runs: inventory.runs,
+            closed_bytes: inventory.closed.iter().map(|closed| closed.bytes).sum(),
             closed: inventory.closed,
-            rewrite_at: rewrite_threshold(options, base_bytes),
+            absorbed_bytes: 0,
+            has_rotated: false,
         }
     }
 
+    /// All segments that are on disk.
     fn bytes(&self) -> u64 {
-        self.older_bytes + self.position
+        self.absorbed_bytes + self.closed_bytes + self.position
     }
 
-    fn rewrite_due(&self) -> bool {
-        self.bytes() >= self.rewrite_at
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            runs: self.runs.clone(),
+            closed: self.closed.clone(),
+            last: self.last,
+        }
     }
 
     fn reservation_low(&self, options: &Options) -> bool {
@@ -328,7 +349,8 @@ impl Tail {
             number: full.number,
             bytes: self.position,
         });
-        self.older_bytes += self.position;
+        self.closed_bytes += self.position;
+        self.has_rotated = true;
         self.position = FRAMES_AT;
         self.reserved = reserved;
         true
@@ -362,13 +384,4 @@ impl Pending {
         self.bytes.clear();
         self.bytes.shrink_to(BUFFER_BYTES_KEPT);
     }
-}
-
-fn rewrite_threshold(options: &Options, live_bytes: u64) -> u64 {
-    if options.rewrite_growth_percent == 0 {
-        return u64::MAX;
-    }
-    let grown =
-        live_bytes.saturating_add(live_bytes / 100 * u64::from(options.rewrite_growth_percent));
-    grown.max(options.rewrite_min_bytes)
 }

@@ -1,4 +1,4 @@
-//! What is done ahead so that appends need not do it: the next segment, the next reservation, the start of a rewrite.
+//! What is done ahead so that appends need not do it: the next segment, the next reservation, the call of the absorber.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(super) struct UpkeepState {
 }
 
 impl Journal {
-    /// Does what is due and says whether a rewrite is.
+    /// Does what is due and says whether segments should be absorbed.
     pub(crate) fn upkeep_once(&self) -> Result<bool> {
         self.health.check()?;
         self.reserve_ahead()?;
@@ -26,7 +26,7 @@ impl Journal {
             // Once for each segment also when durability asks for none: unsynced segments are held open.
             self.request_sync();
         }
-        Ok(self.rewrite_due())
+        Ok(self.absorb_due())
     }
 
     /// Makes the next segment, unless it is there. Never under a lock that an appender takes.
@@ -62,11 +62,11 @@ impl Journal {
         }
     }
 
-    /// The body of the upkeep thread; `start_rewrite` is called when one is due.
-    pub(crate) fn run_upkeep_thread(&self, start_rewrite: impl Fn()) {
+    /// The body of the upkeep thread; `call_absorber` is called when segments should be absorbed.
+    pub(crate) fn run_upkeep_thread(&self, call_absorber: impl Fn()) {
         while self.wait_for_upkeep() {
             match self.upkeep_once() {
-                Ok(true) => start_rewrite(),
+                Ok(true) => call_absorber(),
                 Ok(false) => {}
                 Err(_) => {
                     // Appends find out by themselves what does not work and tell their callers.

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 const COPY_BYTES: u64 = 1 << 20;
 
 impl Scan {
-    /// Makes the bad place the end of the journal, and removes what a rewrite or a crash left over.
+    /// Makes the bad place the end of the journal, and removes what a crash left over.
     ///
     /// A crash in between leaves a directory that reads the same again.
     pub(crate) fn cut(&mut self, fs: &dyn FileSystem, dir: &Path) -> Result<()> {
@@ -23,20 +23,15 @@ impl Scan {
                 .map_err(|error| Error::io("fsync", dir, error))
         };
         self.drop_empty_segments();
-        let covered = self.base.map_or(0, |base| base.number);
+        let covered = self.listing.covered();
         let last = self.next_number() - 1;
         for &number in self.listing.segments.iter().rev() {
             if number > last || number <= covered {
                 remove(&FileKind::Journal.path(dir, number))?;
             }
         }
-        for &number in self
-            .listing
-            .bases
-            .iter()
-            .filter(|&&number| number < covered)
-        {
-            remove(&FileKind::Base.path(dir, number))?;
+        for path in &self.listing.superseded {
+            remove(path)?;
         }
         for path in &self.listing.temporaries {
             remove(path)?;
@@ -50,7 +45,7 @@ impl Scan {
         Ok(())
     }
 
-    /// A segment without frames is what every start leaves. The first one stays, because a base wants a successor.
+    /// A segment without frames is what every start leaves. The first one stays, because a run wants a successor.
     fn drop_empty_segments(&mut self) {
         while self.closed.len() > 1
             && self

@@ -5,21 +5,24 @@
 //! frame is the end of what was kept: unsynced pages reach a disk in any order, so frames behind it may look good and
 //! are cut all the same, or the result would not be a prefix of what happened.
 //!
-//! [`scan`] only reads. `Scan::cut` makes what it found final. Depends on `segment`, `frame`, `batch` and `fs`.
+//! Tables come first (`load`), then the journal. [`scan`] only reads. `Scan::cut` makes what it found final. Depends on `segment`, `frame`, `batch` and `fs`.
 
 mod cut;
+mod load;
 mod reader;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(crate) use reader::{FrameReader, Next};
+pub use load::{Load, Part};
+pub(crate) use reader::{FrameReader, Next, Step};
 
 use crate::batch::Records;
 use crate::frame::{Header, Kind};
 use crate::fs::{File, FileSystem};
-use crate::journal::{Base, Closed};
+use crate::journal::{Closed, Run};
+use crate::order::{Group, Order};
 use crate::segment::{FRAMES_AT, FileKind, Listing, SegmentHeader};
 use crate::{Error, Op, Result, Sequence};
 use reader::{Evidence, frames_behind, last_nonzero};
@@ -27,11 +30,12 @@ use reader::{Evidence, frames_behind, last_nonzero};
 /// What [`crate::DB::open`] found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovery {
-    /// Write batches replayed; the records of a base count as batches of their frames.
+    /// Write batches of the journal that were replayed.
     pub batches: u64,
     pub records: u64,
     /// Bytes of all files that were read.
     pub bytes: u64,
+    pub tables: usize,
     pub segments: usize,
     pub last: Sequence,
     /// The journal was closed in good order.
@@ -53,8 +57,6 @@ pub struct Cut {
     pub what: String,
 }
 
-pub(crate) type Replay<'a> = dyn FnMut(Op<'_>) -> Result<(), String> + 'a;
-
 /// A bad place, and what follows from it.
 #[derive(Debug)]
 pub(crate) struct BadPlace {
@@ -69,7 +71,8 @@ pub(crate) struct BadPlace {
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
     pub recovery: Recovery,
-    pub base: Option<Base>,
+    /// What stands for segments, the oldest first.
+    pub runs: Vec<Run>,
     pub closed: Vec<Closed>,
     pub bad: Option<BadPlace>,
     /// What comes after this batch is not looked at.
@@ -79,60 +82,42 @@ pub(crate) struct Scan {
     unsynced: VecDeque<(Sequence, u64, u64)>,
 }
 
-/// Reads everything in the directory and hands every record to `replay`.
-pub(crate) fn scan(fs: &dyn FileSystem, dir: &Path, replay: &mut Replay<'_>) -> Result<Scan> {
-    read(fs, dir, None, replay)
-}
-
-/// Reads up to and with a batch, as if it were the last one in the directory.
-pub(crate) fn scan_until(fs: &dyn FileSystem, dir: &Path, until: Option<Sequence>) -> Result<Scan> {
-    read(fs, dir, until, &mut |_| Ok(()))
-}
-
-fn read(
+/// Reads everything in the directory and hands every record to `load`.
+pub(crate) fn scan(
     fs: &dyn FileSystem,
     dir: &Path,
-    until: Option<Sequence>,
-    replay: &mut Replay<'_>,
+    group: Group,
+    load: &mut dyn Load,
 ) -> Result<Scan> {
+    let mut scan = Scan {
+        listing: Listing::read(fs, dir)?,
+        ..Scan::default()
+    };
+    scan.load_runs(fs, dir, Order { group }, load)?;
+    scan.read_segments(fs, dir, load)?;
+    Ok(scan)
+}
+
+/// Looks whether everything is intact, up to and with a batch, as if it were the last one in the directory. For that nobody
+/// needs to know the groups of the records.
+pub(crate) fn verify(fs: &dyn FileSystem, dir: &Path, until: Option<Sequence>) -> Result<Scan> {
     let mut scan = Scan {
         until,
         listing: Listing::read(fs, dir)?,
         ..Scan::default()
     };
-    let mut expected_number = 1;
-    if let Some(&number) = scan.listing.bases.last() {
-        scan.read_base(fs, dir, number, replay)?;
-        expected_number = number + 1;
-    }
-    let numbers: Vec<u64> = scan
-        .listing
-        .segments
-        .iter()
-        .copied()
-        .filter(|&n| n >= expected_number)
-        .collect();
-    if numbers.is_empty() && scan.base.is_some() {
-        return Err(Error::MissingSegment {
-            file: FileKind::Journal.path(dir, expected_number),
-        });
-    }
-    for (index, &number) in numbers.iter().enumerate() {
-        if number != expected_number {
-            return Err(Error::MissingSegment {
-                file: FileKind::Journal.path(dir, expected_number),
-            });
-        }
-        expected_number += 1;
-        if !scan.read_segment(fs, dir, number, replay)? {
-            scan.judge(fs, dir, &numbers[index..])?;
-            break;
-        }
-        if scan.until.is_some_and(|until| until <= scan.recovery.last) {
-            break;
-        }
-    }
+    scan.verify_runs(fs, dir)?;
+    scan.read_segments(fs, dir, &mut Nowhere)?;
     Ok(scan)
+}
+
+/// For those who only look whether all is intact.
+struct Nowhere;
+
+impl Load for Nowhere {
+    fn apply(&mut self, _op: Op<'_>) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 struct OpenFile {
@@ -183,62 +168,41 @@ impl Scan {
 
     /// The number of the first segment that is not there.
     pub(crate) fn next_number(&self) -> u64 {
-        let covered = self.base.map_or(0, |base| base.number);
+        let covered = self.listing.covered();
         self.closed.last().map_or(covered, |closed| closed.number) + 1
     }
 
-    fn read_base(
+    fn read_segments(
         &mut self,
         fs: &dyn FileSystem,
         dir: &Path,
-        number: u64,
-        replay: &mut Replay<'_>,
+        load: &mut dyn Load,
     ) -> Result<()> {
-        let base = OpenFile::open(fs, dir, FileKind::Base, number)?;
-        let mut frames = base.frames();
-        let mut expected = 1;
-        loop {
-            match frames.next().map_err(|error| base.failed(error))? {
-                Next::Frame { offset, header, .. } if header.sequence != expected => {
-                    return Err(Error::damaged(
-                        &base.path,
-                        offset,
-                        "a frame is out of order",
-                    ));
-                }
-                Next::Frame {
-                    header:
-                        Header {
-                            kind: Kind::BaseEnd,
-                            ..
-                        },
-                    ..
-                } => break,
-                Next::Frame {
-                    offset,
-                    header,
-                    payload,
-                } => {
-                    self.replay_frame(&base.path, offset, &header, payload, replay)?;
-                }
-                Next::End { offset } => {
-                    return Err(Error::damaged(
-                        &base.path,
-                        offset,
-                        "the base ends without its last frame",
-                    ));
-                }
-                Next::Bad { offset, what } => return Err(Error::damaged(&base.path, offset, what)),
-            }
-            expected += 1;
+        let covered = self.listing.covered();
+        let numbers: Vec<u64> = self
+            .listing
+            .segments
+            .iter()
+            .copied()
+            .filter(|&number| number > covered)
+            .collect();
+        let missing = |number| Error::MissingSegment {
+            file: FileKind::Journal.path(dir, number),
+        };
+        if numbers.is_empty() && covered > 0 {
+            return Err(missing(covered + 1));
         }
-        self.recovery.bytes += base.bytes;
-        self.recovery.last = base.header.sequence;
-        self.base = Some(Base {
-            number,
-            sequence: base.header.sequence,
-            bytes: base.bytes,
-        });
+        for (index, (&number, expected)) in numbers.iter().zip(covered + 1..).enumerate() {
+            if number != expected {
+                return Err(missing(expected));
+            }
+            if !self.read_segment(fs, dir, number, load)? {
+                return self.judge(fs, dir, &numbers[index..]);
+            }
+            if self.until.is_some_and(|until| until <= self.recovery.last) {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -248,7 +212,7 @@ impl Scan {
         fs: &dyn FileSystem,
         dir: &Path,
         number: u64,
-        replay: &mut Replay<'_>,
+        load: &mut dyn Load,
     ) -> Result<bool> {
         let segment = OpenFile::open(fs, dir, FileKind::Journal, number)?;
         self.note_synced(segment.header.sequence);
@@ -281,11 +245,8 @@ impl Scan {
                     header,
                     payload,
                 } => {
-                    self.replay_frame(&segment.path, offset, &header, payload, replay)?;
-                    self.recovery.last = expected;
-                    self.unsynced.push_back((expected, number, offset));
-                    self.note_synced(header.synced);
-                    self.recovery.clean = header.kind == Kind::Close;
+                    self.replay_frame(&segment.path, offset, &header, payload, load)?;
+                    self.note_frame(&header, number, offset);
                 }
                 Next::End { offset } => break (offset, None),
                 Next::Bad { offset, what } => break (offset, Some(what.to_owned())),
@@ -313,6 +274,15 @@ impl Scan {
         Ok(false)
     }
 
+    /// Takes note of a frame of a segment, which is whole and was replayed.
+    fn note_frame(&mut self, header: &Header, number: u64, offset: u64) {
+        self.recovery.batches += u64::from(header.kind == Kind::Batch);
+        self.recovery.last = header.sequence;
+        self.recovery.clean = header.kind == Kind::Close;
+        self.unsynced.push_back((header.sequence, number, offset));
+        self.note_synced(header.synced);
+    }
+
     fn note_synced(&mut self, synced: Sequence) {
         while self
             .unsynced
@@ -329,7 +299,7 @@ impl Scan {
         offset: u64,
         header: &Header,
         payload: &[u8],
-        replay: &mut Replay<'_>,
+        load: &mut dyn Load,
     ) -> Result<()> {
         let refused = |what: String| Error::Replay {
             file: path.to_path_buf(),
@@ -339,7 +309,7 @@ impl Scan {
         let mut records = 0;
         for op in Records::new(payload) {
             let op = op.map_err(|_| refused("its encoding is unknown".to_owned()))?;
-            replay(op).map_err(refused)?;
+            load.apply(op).map_err(refused)?;
             records += 1;
         }
         if records != header.records {
@@ -349,7 +319,6 @@ impl Scan {
             )));
         }
         self.recovery.records += u64::from(records);
-        self.recovery.batches += u64::from(header.kind == Kind::Batch);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Reads the frames of one file in order, and looks for frames behind a bad one.
 
 use std::io;
+use std::ops::Range;
 
 use crate::Sequence;
 use crate::frame::{self, HEADER_BYTES, Header, Kind};
@@ -35,6 +36,22 @@ pub(crate) enum Next<'a> {
     },
 }
 
+/// As [`Next`], with the payload as a place in the reader's buffer.
+pub(crate) enum Step {
+    Frame {
+        offset: u64,
+        header: Header,
+        payload: Range<usize>,
+    },
+    End {
+        offset: u64,
+    },
+    Bad {
+        offset: u64,
+        what: &'static str,
+    },
+}
+
 impl<'a> FrameReader<'a> {
     /// Reads the first `file_bytes` of `file`, whose header was read already.
     pub(crate) fn new(file: &'a dyn File, file_bytes: u64, salt: u32) -> FrameReader<'a> {
@@ -48,23 +65,51 @@ impl<'a> FrameReader<'a> {
         }
     }
 
-    pub(crate) fn next(&mut self) -> io::Result<Next<'_>> {
-        self.next_where(|_| true)
+    /// Begins at a later frame.
+    pub(crate) fn starting_at(
+        file: &'a dyn File,
+        file_bytes: u64,
+        salt: u32,
+        offset: u64,
+    ) -> FrameReader<'a> {
+        FrameReader {
+            offset,
+            ..FrameReader::new(file, file_bytes, salt)
+        }
     }
 
-    /// The next frame; one that is not wanted comes without its payload, and nobody has looked whether it is intact.
-    pub(crate) fn next_where(
-        &mut self,
-        wanted: impl FnOnce(&Header) -> bool,
-    ) -> io::Result<Next<'_>> {
+    pub(crate) fn next(&mut self) -> io::Result<Next<'_>> {
+        Ok(match self.step()? {
+            Step::Frame {
+                offset,
+                header,
+                payload,
+            } => Next::Frame {
+                offset,
+                header,
+                payload: &self.buffer[payload],
+            },
+            Step::End { offset } => Next::End { offset },
+            Step::Bad { offset, what } => Next::Bad { offset, what },
+        })
+    }
+
+    /// What the last step has read.
+    #[inline]
+    pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.buffer[range]
+    }
+
+    /// The next frame, whose payload is in the buffer until the next step.
+    pub(crate) fn step(&mut self) -> io::Result<Step> {
         let offset = self.offset;
         let available = self.fill(HEADER_BYTES)?;
         if available < HEADER_BYTES {
             let rest_is_zero = self.unread().iter().all(|&byte| byte == 0);
             return Ok(if rest_is_zero {
-                Next::End { offset }
+                Step::End { offset }
             } else {
-                Next::Bad {
+                Step::Bad {
                     offset,
                     what: "the file ends within a frame",
                 }
@@ -77,48 +122,46 @@ impl<'a> FrameReader<'a> {
         if head == [0; HEADER_BYTES] {
             let rest_is_zero = self.is_zero_from(offset)?;
             return Ok(if rest_is_zero {
-                Next::End { offset }
+                Step::End { offset }
             } else {
-                Next::Bad {
+                Step::Bad {
                     offset,
                     what: "a frame was never written",
                 }
             });
         }
         let Some(header) = Header::decode(&head) else {
-            return Ok(Next::Bad {
+            return Ok(Step::Bad {
                 offset,
                 what: "a frame's header makes no sense",
             });
         };
         let frame_bytes = header.frame_bytes();
         if frame_bytes as u64 > self.file_bytes - offset {
-            return Ok(Next::Bad {
+            return Ok(Step::Bad {
                 offset,
                 what: "a frame is longer than its file",
             });
         }
         if self.fill(frame_bytes)? < frame_bytes {
-            return Ok(Next::Bad {
+            return Ok(Step::Bad {
                 offset,
                 what: "the file ends within a frame",
             });
         }
-        let mut payload = self.read + HEADER_BYTES..self.read + frame_bytes;
-        if !wanted(&header) {
-            payload.end = payload.start;
-        } else if !frame::is_intact(&head, &self.buffer[payload.clone()], self.salt) {
-            return Ok(Next::Bad {
+        let payload = self.read + HEADER_BYTES..self.read + frame_bytes;
+        if !frame::is_intact(&head, &self.buffer[payload.clone()], self.salt) {
+            return Ok(Step::Bad {
                 offset,
                 what: "a frame's checksum is wrong",
             });
         }
         self.read += frame_bytes;
         self.offset += frame_bytes as u64;
-        Ok(Next::Frame {
+        Ok(Step::Frame {
             offset,
             header,
-            payload: &self.buffer[payload],
+            payload,
         })
     }
 
@@ -192,7 +235,7 @@ pub(crate) fn frames_behind(
     let mut rest = &bytes[..got];
     while rest.len() >= HEADER_BYTES {
         match frame::decode(rest, salt) {
-            Some((header, _)) if header.sequence >= expected && header.kind != Kind::BaseEnd => {
+            Some((header, _)) if header.sequence >= expected && header.kind != Kind::End => {
                 evidence.frames += 1;
                 evidence.synced = evidence.synced.max(header.synced);
                 rest = &rest[header.frame_bytes()..];

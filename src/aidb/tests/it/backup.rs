@@ -65,7 +65,7 @@ fn a_backup_beside_threads_that_append_is_a_prefix_without_torn_batches() {
     let options = Options {
         segment_size: 64 << 10,
         reserve_step: 16 << 10,
-        rewrite_min_bytes: 128 << 10,
+        journal_max_bytes: 128 << 10,
         durability: Durability::EverySec,
         ..Options::default()
     };
@@ -119,7 +119,7 @@ fn every_operation_of_a_backup_may_fail() {
             for operation in 0.. {
                 let fs = FaultyFileSystem::new(seed);
                 let options = || Options {
-                    rewrite_growth_percent: 0,
+                    journal_max_bytes: 0,
                     ..quiet(&fs, Durability::Always)
                 };
                 let (db, ..) = open(dir(), options()).unwrap();

@@ -22,6 +22,11 @@ fn one(key: &str, value: &str) -> WriteBatch {
     batch
 }
 
+fn total_bytes(db: &DB) -> u64 {
+    let stats = db.stats();
+    stats.journal_bytes + stats.table_bytes
+}
+
 fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
@@ -170,7 +175,7 @@ fn a_rewrite_keeps_the_live_data_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     for memory_bytes in [256 << 20, 500] {
         let options = Options {
-            rewrite_memory_bytes: memory_bytes,
+            absorb_memory_bytes: memory_bytes,
             ..real(Durability::EverySec)
         };
         let (db, mut model, _) = open(dir.path(), options.clone()).unwrap();
@@ -181,7 +186,7 @@ fn a_rewrite_keeps_the_live_data_and_nothing_else() {
                 db.write(&batch).unwrap();
                 apply_batch(&mut model, &batch);
             }
-            let before = db.stats().journal_bytes;
+            let before = total_bytes(&db);
             db.rewrite().unwrap();
             for _ in 0..50 {
                 let batch = random_batch(&mut random);
@@ -195,7 +200,8 @@ fn a_rewrite_keeps_the_live_data_and_nothing_else() {
                 (Some(true), round + 1),
                 "{stats:?}"
             );
-            assert!(stats.journal_bytes < before / 4, "{before} -> {stats:?}");
+            assert_eq!((stats.tables, stats.absorbed > 0), (1, true), "{stats:?}");
+            assert!(total_bytes(&db) < before / 3, "{before} -> {stats:?}");
         }
         db.close().unwrap();
         let (_db, map, _) = open(dir.path(), options).unwrap();
@@ -204,26 +210,44 @@ fn a_rewrite_keeps_the_live_data_and_nothing_else() {
 }
 
 #[test]
-fn a_grown_journal_is_rewritten_by_itself() {
+fn the_journal_stays_below_its_bound_and_few_tables_hold_the_rest() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options {
-        rewrite_min_bytes: 256 << 10,
+        journal_max_bytes: 256 << 10,
+        reserve_step: 4 << 10,
+        group: crate::model::group,
         ..real(Durability::EverySec)
     };
     let (db, ..) = open(dir.path(), options.clone()).unwrap();
     let value = "x".repeat(1000);
-    for number in 0..5000 {
-        db.write(&one(&format!("k{}", number % 10), &value))
+    for number in 0..20_000 {
+        db.write(&one(&format!("k{}", number % 200), &value))
             .unwrap();
+        if number % 100 == 0 {
+            let segments: u64 = std::fs::read_dir(dir.path())
+                .unwrap()
+                .map(|entry| entry.unwrap())
+                .filter(|entry| entry.file_name().to_string_lossy().starts_with("journal"))
+                .filter_map(|entry| Some(entry.metadata().ok()?.len()))
+                .sum();
+            assert!(segments <= 256 << 10, "{segments}: {:?}", db.stats());
+        }
     }
-    // One rewrite may begin before most was written; then another is due when it ends.
-    wait_for("the rewrites", || {
-        !db.rewrite_in_progress() && db.stats().journal_bytes < 512 << 10
-    });
-    assert_eq!(db.stats().last_rewrite_ok, Some(true), "{:?}", db.stats());
+    wait_for("the merges", || db.stats().merge_debt_bytes == 0);
+    let stats = db.stats();
+    assert_eq!(stats.upkeep.absorb_error, None, "{stats:?}");
+    assert!(
+        stats.upkeep.absorptions > 50 && stats.upkeep.merges > 20,
+        "{stats:?}"
+    );
+    assert!(
+        stats.tables < 10 && stats.table_bytes < 1 << 20,
+        "{stats:?}"
+    );
     db.close().unwrap();
-    let (_db, map, _) = open(dir.path(), options).unwrap();
-    assert_eq!(map.len(), 10);
+    let (_db, map, recovery) = open(dir.path(), options).unwrap();
+    assert_eq!(map.len(), 200);
+    assert!(recovery.records < 1200, "{recovery:?}");
 }
 
 #[test]
@@ -299,7 +323,7 @@ fn without_reservations_a_full_disk_poisons() {
 fn unknown_versions_and_missing_segments_are_named() {
     let fs = FaultyFileSystem::new(1);
     let options = Options {
-        rewrite_growth_percent: 0,
+        journal_max_bytes: 0,
         ..quiet(&fs, Durability::EverySec)
     };
     let (db, ..) = open(dir(), options).unwrap();

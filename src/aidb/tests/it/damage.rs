@@ -21,7 +21,7 @@ impl Sample {
         let options = Options {
             segment_size: 256,
             reserve_step: 256,
-            rewrite_growth_percent: 0,
+            journal_max_bytes: 0,
             ..quiet(&fs, Durability::EverySec)
         };
         let (db, mut model, _) = open(dir(), options).unwrap();

@@ -148,8 +148,8 @@ fn operations(seed: u64, durability: Durability) -> u64 {
     assert!(
         names
             .iter()
-            .any(|name| name.to_string_lossy().contains("base-")),
-        "the workload rewrites: {names:?}"
+            .any(|name| name.to_string_lossy().contains("table-")),
+        "the workload absorbs: {names:?}"
     );
     history.fs.operations()
 }
@@ -171,6 +171,29 @@ fn break_everywhere(seed: u64, durability: Durability, fault: Fault, ending: End
         check_life_goes_on(&history);
     }
     assert!(failures > all / 4, "{failures} of {all} faults were felt");
+}
+
+#[test]
+fn every_read_may_fail() {
+    for (seed, durability) in [(15, Durability::EverySec), (16, Durability::Always)] {
+        let mut whole = History::new(seed, durability);
+        whole.run();
+        let (all, mut failures) = (whole.fs.reads(), 0);
+        for read in 0..all {
+            let mut history = History::new(seed, durability);
+            history.fs.set_read_fault(read);
+            history.run();
+            history.fs.clear_fault();
+            failures += u64::from(history.failed);
+            history.recover(Ending::Crash);
+            check_life_goes_on(&history);
+        }
+        // Those of an absorption or a merge end only that, and it is done again.
+        assert!(
+            (10..all).contains(&failures),
+            "{failures} of {all} were felt"
+        );
+    }
 }
 
 fn check_life_goes_on(history: &History) {

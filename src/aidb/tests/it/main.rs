@@ -1,8 +1,10 @@
-//! Tests of the journal through its public face.
+//! Tests of the database through its public face.
 
 mod backup;
 mod basic;
+mod compat;
 mod damage;
 mod faults;
 mod model;
+mod tables;
 mod threads;

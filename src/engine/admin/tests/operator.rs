@@ -133,7 +133,7 @@ fn an_untouched_key_stays_idle() {
 }
 
 /// The titles of INFO's sections, all of them.
-const SECTIONS: &str = "Server Clients Memory Persistence Stats Replication CPU Modules Commandstats Errorstats \
+const SECTIONS: &str = "Server Clients Memory Persistence Storage Stats Replication CPU Modules Commandstats Errorstats \
     Latencystats Cluster Keyspace Shards Scripting Locks";
 /// Lines of INFO after the requests below.
 const INFO_LINES: &str = "redis_version:7.2.4 connected_clients:1 aof_enabled:1 role:master cluster_enabled:0 \
