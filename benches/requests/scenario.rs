@@ -54,7 +54,7 @@ impl Server {
             unix: false,
             local: true,
         };
-        let info = shared.clients.enter(0, peer, 0);
+        let info = shared.clients.enter(0, peer, 0, shared.acl.stranger());
         let mut server = Self {
             shared,
             worker: Worker::new(shared, 0),

@@ -14,4 +14,5 @@ mod natural;
 pub mod number;
 pub mod prefetch;
 pub mod quote;
+pub mod replace;
 pub mod small_bytes;

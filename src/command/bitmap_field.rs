@@ -23,6 +23,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 1,
                 KeyFlags::MODIFY.union(KeyFlags::VARIABLE_FLAGS),
             )])
+            .variable_flags(bitfield_flags)
             .key_notes(&["This command allows both access and modification of the key"])
             .docs(
                 "3.2.0",
@@ -44,6 +45,20 @@ pub static COMMANDS: &[Command<Handler>] = &[
         bitfield_ro,
     ),
 ];
+
+/// A request of nothing but `GET` changes nothing. What is not understood is taken to change something.
+fn bitfield_flags(args: &Args<'_>) -> KeyFlags {
+    let mut rest = args.skip(2);
+    while let Some(word) = rest.try_get(0) {
+        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        rest = match rest.len() {
+            3.. if is("get") => rest.skip(3),
+            2.. if is("overflow") => rest.skip(2),
+            _ => return KeyFlags::MODIFY,
+        };
+    }
+    KeyFlags::READ
+}
 
 fn bitfield(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let ops = parse(ctx.args.skip(2), ctx.string_len_max)?;

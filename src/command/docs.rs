@@ -34,7 +34,6 @@ const MISSING: &str = "
 
 | commands | why |
 |---|---|
-| ACL | there is one user, whom `requirepass` guards |
 | CLUSTER, ASKING, MIGRATE, RESTORE-ASKING | there is no cluster mode |
 | REPLICAOF, SLAVEOF, FAILOVER, PSYNC, SYNC, REPLCONF | there is no replication |
 | MODULE | there are no modules |

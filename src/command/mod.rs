@@ -71,7 +71,9 @@ mod zset_range;
 
 pub use ctx::{Ctx, Handler};
 pub use error::Error;
-pub use spec::{Access, Begin, Command, Find, Flags, Group, KeyFlags, KeySpec, OtherDb, Spec};
+pub use spec::{
+    Access, Begin, Channels, Command, Find, Flags, Group, KeyFlags, KeySpec, OtherDb, Spec,
+};
 pub use syntax::{Argument, Kind, parse as parse_syntax};
 pub use waiting::{Awaited, Waiting, Wish};
 

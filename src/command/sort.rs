@@ -41,6 +41,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
                  keyword can appear anywhere in the argument array",
         ])
         .reads_untold_keys(pattern)
+        .beyond_keys(|args| beyond_keys(args, true))
         .categories_alone(CATEGORIES)
         .docs(
             "1.0.0",
@@ -66,6 +67,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
         ])
         .key_notes(&["", PATTERN_NOTE])
         .reads_untold_keys(pattern)
+        .beyond_keys(|args| beyond_keys(args, false))
         .categories_alone(CATEGORIES)
         .docs(
             "7.0.0",
@@ -338,6 +340,28 @@ impl<'a> Iterator for Options<'a> {
 
 /// The keys that patterns lead to cannot be told.
 fn untold(_args: &Args<'_>) -> Option<usize> {
+    None
+}
+
+/// The first option that may lead to any key, if nothing before it is at fault.
+fn beyond_keys(args: &Args<'_>, may_store: bool) -> Option<&'static str> {
+    for option in Options::of(args.skip(2)) {
+        match option? {
+            SortOption::Ascending | SortOption::Descending | SortOption::Alpha => {}
+            SortOption::Limit(offset, count) => {
+                parse_i64(offset).and(parse_i64(count))?;
+            }
+            SortOption::Store(_) => {
+                may_store.then_some(())?;
+            }
+            SortOption::By(_, pattern) => {
+                if Pattern::new(pattern).has_star() {
+                    return Some("BY");
+                }
+            }
+            SortOption::Get(..) => return Some("GET"),
+        }
+    }
     None
 }
 

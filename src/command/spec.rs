@@ -340,6 +340,27 @@ impl KeySpec {
 
 const INVALID_KEYS: Error = Error::text("ERR Invalid arguments specified for command");
 
+/// Which arguments are channels that a command subscribes to or publishes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// The first argument.
+    One,
+    /// All arguments.
+    All,
+    /// All arguments, which are patterns of channels.
+    Patterns,
+}
+
+impl Channels {
+    /// The indexes of the channels in a request of `len` arguments.
+    pub fn indexes(self, len: usize) -> std::ops::Range<usize> {
+        match self {
+            Channels::One => 1..len.min(2),
+            Channels::All | Channels::Patterns => 1..len,
+        }
+    }
+}
+
 /// Finds the logical database that a request names as its destination, if it names one.
 pub type OtherDb = fn(&Args<'_>) -> Option<usize>;
 
@@ -357,6 +378,11 @@ pub struct Spec {
     pub other_db: Option<OtherDb>,
     /// Finds a pattern in a request that leads to keys which depend on data, so that nobody can lock them before.
     pub untold_keys: Option<FindArgument>,
+    /// Tells what a request does with keys whose declaration says `VARIABLE_FLAGS`.
+    pub variable_flags: Option<fn(&Args<'_>) -> KeyFlags>,
+    /// Names an option in a request that may lead to any key, for those who may not read all of them.
+    pub beyond_keys: Option<fn(&Args<'_>) -> Option<&'static str>>,
+    pub channels: Option<Channels>,
     /// Only its subcommands run.
     pub container: bool,
     /// ACL categories that follow neither from flags nor from group.
@@ -379,6 +405,9 @@ impl Spec {
             keys: &[],
             other_db: None,
             untold_keys: None,
+            variable_flags: None,
+            beyond_keys: None,
+            channels: None,
             container: false,
             categories: &[],
             has_group_category: true,
@@ -402,6 +431,24 @@ impl Spec {
     #[must_use]
     pub const fn reads_untold_keys(mut self, find_pattern: FindArgument) -> Self {
         self.untold_keys = Some(find_pattern);
+        self
+    }
+
+    #[must_use]
+    pub const fn variable_flags(mut self, tell: fn(&Args<'_>) -> KeyFlags) -> Self {
+        self.variable_flags = Some(tell);
+        self
+    }
+
+    #[must_use]
+    pub const fn beyond_keys(mut self, find: fn(&Args<'_>) -> Option<&'static str>) -> Self {
+        self.beyond_keys = Some(find);
+        self
+    }
+
+    #[must_use]
+    pub const fn channels(mut self, channels: Channels) -> Self {
+        self.channels = Some(channels);
         self
     }
 
@@ -483,6 +530,14 @@ impl Spec {
                 is_one.then(|| (*at, spec.access()))
             }
             _ => None,
+        }
+    }
+
+    /// What a request does with the keys of one specification.
+    pub fn flags_of(&self, key: &KeySpec, args: &Args<'_>) -> KeyFlags {
+        match self.variable_flags {
+            Some(tell) if key.flags.contains(KeyFlags::VARIABLE_FLAGS) => tell(args),
+            _ => key.flags,
         }
     }
 

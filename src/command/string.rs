@@ -5,6 +5,7 @@ use super::error::Error;
 use super::spec::{Command, Flags, Group, KeyFlags, KeySpec, Spec};
 use super::string_options::{Lifetime, Options, TimeUnit, When};
 use crate::keyspace::{Expiry, Notify};
+use crate::resp::Args;
 use crate::value::{Str, Value};
 
 pub static COMMANDS: &[Command<Handler>] = &[
@@ -27,6 +28,7 @@ pub static COMMANDS: &[Command<Handler>] = &[
                 1,
                 KeyFlags::MODIFY.union(KeyFlags::VARIABLE_FLAGS),
             )])
+            .variable_flags(set_flags)
             .key_notes(&["RW and ACCESS due to the optional `GET` argument"])
             .docs("1.0.0", "O(1)", "Set the string value of a key")
             .history(&[
@@ -164,6 +166,16 @@ fn get(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let string = Ctx::string(&mut ctx.txn, ctx.args.get(1))?;
     Ctx::reply_string(ctx.reply, string);
     Ok(())
+}
+
+/// Only with `GET` the old value is told.
+fn set_flags(args: &Args<'_>) -> KeyFlags {
+    let mut options = args.iter().skip(3);
+    if options.any(|option| option.eq_ignore_ascii_case(b"get")) {
+        KeyFlags::MODIFY
+    } else {
+        KeyFlags::OVERWRITE
+    }
 }
 
 fn set(ctx: &mut Ctx<'_>) -> Result<(), Error> {

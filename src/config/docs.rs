@@ -19,8 +19,11 @@ Options marked *at once* can be changed with `CONFIG SET`, several of them in on
 *start* need a restart. Options marked *no effect* exist because clients and tools of Redis ask for them.
 
 A file may hold options of Redis that do not exist here. Each is named in a warning at the start, except those that
-would leave the server more open than the file says (`tls-*`, `user`, `aclfile`, `rename-command`) or make it another
+would leave the server more open than the file says (`tls-*`) or make it another
 server (`replicaof`, `loadmodule`): these stop the start.
+
+Lines such as `user alice on #<sha256> ~alice:* +@all` declare users, unless `aclfile` names a file that does.
+`rename-command FLUSHALL ''` takes a command away, another name in its place renames it. `docs/security.md` says more.
 
 Sizes take a unit: `1kb` is 1,024 bytes, `1k` is 1,000, and so on with `mb`, `m`, `gb`, `g`.
 ";

@@ -11,11 +11,24 @@ use super::{ConfigError, foreign, unknown_option};
 /// Files that may include each other; deeper is taken for a circle.
 const INCLUDE_DEPTH_MAX: usize = 16;
 
-/// Sets every option that the file names, and answers with what in it does not apply here.
-pub(super) fn load(path: &Path, settings: &Settings) -> Result<Vec<String>, ConfigError> {
-    let mut warnings = Vec::new();
-    load_nested(path, settings, &mut warnings, 0)?;
-    Ok(warnings)
+/// What a file holds besides options.
+#[derive(Default)]
+pub(super) struct Loaded {
+    /// What in it does not apply here.
+    pub warnings: Vec<String>,
+    /// What its `user` lines say.
+    pub users: Vec<Vec<String>>,
+    /// Commands with their new names.
+    pub renames: Vec<(String, String)>,
+    /// Some of the users are in a file that it includes.
+    pub includes_users: bool,
+}
+
+/// Sets every option that the file names, and answers with the rest.
+pub(super) fn load(path: &Path, settings: &Settings) -> Result<Loaded, ConfigError> {
+    let mut loaded = Loaded::default();
+    load_nested(path, settings, &mut loaded, 0)?;
+    Ok(loaded)
 }
 
 /// Splits a line into words as Redis does: `"..."` with escapes, `'...'`, spaces between. `None` if a quote is open.
@@ -59,6 +72,10 @@ pub(super) enum Line {
     Blank,
     Include(PathBuf),
     Option(&'static OptionSpec, String),
+    /// A command's name and its new one.
+    Rename(String, String),
+    /// A user's name and rules.
+    User(Vec<String>),
     /// An option of Redis that does not apply here.
     Foreign(&'static str),
 }
@@ -74,6 +91,19 @@ pub(super) fn parse_line(line: &str) -> Result<Line, String> {
         return match values {
             [path] => Ok(Line::Include(path.into())),
             _ => Err("'include' takes one path".to_owned()),
+        };
+    }
+    if name.eq_ignore_ascii_case("user") {
+        return if values.is_empty() {
+            Err("'user' takes a name and rules".to_owned())
+        } else {
+            Ok(Line::User(values.to_vec()))
+        };
+    }
+    if name.eq_ignore_ascii_case("rename-command") {
+        return match values {
+            [old, new] => Ok(Line::Rename(old.clone(), new.clone())),
+            _ => Err("'rename-command' takes a name and a new one".to_owned()),
         };
     }
     if let Some(reason) = foreign::forbidden(name) {
@@ -96,7 +126,7 @@ pub(super) fn parse_line(line: &str) -> Result<Line, String> {
 fn load_nested(
     path: &Path,
     settings: &Settings,
-    warnings: &mut Vec<String>,
+    loaded: &mut Loaded,
     depth: usize,
 ) -> Result<(), ConfigError> {
     let shown = path.display();
@@ -114,11 +144,16 @@ fn load_nested(
                 let included = path
                     .parent()
                     .map_or(included.clone(), |folder| folder.join(&included));
-                load_nested(&included, settings, warnings, depth + 1)?;
+                load_nested(&included, settings, loaded, depth + 1)?;
+            }
+            Line::Rename(old, new) => loaded.renames.push((old, new)),
+            Line::User(words) => {
+                loaded.users.push(words);
+                loaded.includes_users |= depth > 0;
             }
             Line::Foreign(reason) => {
                 let name = line.split_whitespace().next().unwrap_or_default();
-                warnings.push(format!(
+                loaded.warnings.push(format!(
                     "{shown}:{}: '{name}' has no effect here: {reason}",
                     index + 1
                 ));
@@ -126,7 +161,7 @@ fn load_nested(
             Line::Option(spec, raw) => match (settings.parse(spec, &raw), spec.kind) {
                 (Ok(value), _) => settings.store(spec.id, value),
                 (Err(_), Kind::Fixed(reason)) => {
-                    warnings.push(format!(
+                    loaded.warnings.push(format!(
                         "{shown}:{}: '{}' has no effect here: {reason}",
                         index + 1,
                         spec.name

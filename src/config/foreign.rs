@@ -51,8 +51,6 @@ const FAMILIES: &[(&str, &str)] = &[
 ];
 
 const IGNORED: &[(&str, &str)] = &[
-    ("acllog-max-len", "there are no access control lists"),
-    ("acl-pubsub-default", "there are no access control lists"),
     ("activedefrag", ALLOCATION),
     ("always-show-logo", PROCESS),
     ("auto-aof-rewrite-min-size", ABSORBED),
@@ -102,9 +100,6 @@ const IGNORED: &[(&str, &str)] = &[
 
 const FORBIDDEN: &[(&str, &str)] = &[
     ("tls-", "there is no TLS; put a proxy in front"),
-    ("aclfile", "there are no access control lists"),
-    ("user", "there are no access control lists"),
-    ("rename-command", "commands cannot be renamed or hidden"),
     ("loadmodule", MODULES),
     ("replicaof", "this server cannot follow another"),
     ("slaveof", "this server cannot follow another"),

@@ -58,6 +58,9 @@ pub struct Config {
     generation: AtomicU64,
     file: Option<PathBuf>,
     warnings: Vec<String>,
+    users: Vec<Vec<String>>,
+    includes_users: bool,
+    renames: Vec<(String, String)>,
     listeners: RwLock<Vec<(Opt, Listener)>>,
     /// Held for the whole of a SET or REWRITE: both read the values, then act on what they read.
     change: Mutex<()>,
@@ -70,6 +73,9 @@ impl Default for Config {
             generation: AtomicU64::new(0),
             file: None,
             warnings: Vec::new(),
+            users: Vec::new(),
+            includes_users: false,
+            renames: Vec::new(),
             listeners: RwLock::new(Vec::new()),
             change: Mutex::new(()),
         }
@@ -97,10 +103,23 @@ impl Config {
         &self.warnings
     }
 
+    /// What its `user` lines say: name and rules of each.
+    pub fn users(&self) -> &[Vec<String>] {
+        &self.users
+    }
+
+    /// Commands that clients are to call by another name, or by none.
+    pub fn renames(&self) -> &[(String, String)] {
+        &self.renames
+    }
+
     /// Reads a configuration file over the present values.
     pub fn load(&mut self, path: &Path) -> Result<(), ConfigError> {
-        let warnings = file::load(path, &self.settings)?;
-        self.warnings.extend(warnings);
+        let loaded = file::load(path, &self.settings)?;
+        self.warnings.extend(loaded.warnings);
+        self.users.extend(loaded.users);
+        self.renames.extend(loaded.renames);
+        self.includes_users |= loaded.includes_users;
         self.file = Some(std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()));
         Ok(())
     }
@@ -162,15 +181,20 @@ impl Config {
         result
     }
 
-    /// CONFIG REWRITE: brings the configuration file up to date, keeping its comments and its order.
-    pub fn rewrite(&self) -> Result<(), ConfigError> {
+    /// CONFIG REWRITE: brings the configuration file up to date, keeping its comments and its order. `users` are the lines
+    /// that declare them, unless they are declared elsewhere.
+    pub fn rewrite(&self, users: &[String]) -> Result<(), ConfigError> {
         let _exclusive = self.change.lock();
         let Some(path) = &self.file else {
             return Err(ConfigError(
                 "The server is running without a config file".to_owned(),
             ));
         };
-        rewrite::rewrite(path, &self.settings)
+        if self.includes_users {
+            let why = "Rewriting config file: users are declared in a file that it includes";
+            return Err(ConfigError(why.to_owned()));
+        }
+        rewrite::rewrite(path, &self.settings, users)
             .map_err(|error| ConfigError(format!("Rewriting config file: {error}")))
     }
 

@@ -97,7 +97,13 @@ options! {
         Maxclients "maxclients": Kind::Integer { min: 1, max: u32::MAX as i64 }, "10000", "clients", Runtime,
             "clients that may be connected at the same time";
         Requirepass "requirepass": Kind::Text, "", "", Runtime,
-            "password that clients must give to AUTH; empty for none";
+            "password of the user `default`, which clients must give to AUTH; empty for none";
+        Aclfile "aclfile": Kind::Text, "", "", Startup,
+            "file of users and their rules, for ACL LOAD and ACL SAVE; empty: `user` lines of the configuration file";
+        AcllogMaxLen "acllog-max-len": ANY_COUNT, "128", "entries", Runtime,
+            "entries that ACL LOG keeps";
+        AclPubsubDefault "acl-pubsub-default": Kind::Choice(&["allchannels", "resetchannels"]), "resetchannels", "", Runtime,
+            "which channels a user that was just made may use";
         ProtectedMode "protected-mode": Kind::Flag, "yes", "", Runtime,
             "without a password only clients of this machine are served";
         ProtoMaxBulkLen "proto-max-bulk-len": Kind::Memory { min: 1 << 20, max: i64::MAX }, "512mb", "bytes", Runtime,

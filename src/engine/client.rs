@@ -1,5 +1,6 @@
 //! A client's session, and what others may know of it.
 
+use super::acl::{Identity, User};
 use super::debugging::DebugMode;
 use super::multi::MultiState;
 use super::pubsub::Subscriptions;
@@ -84,6 +85,7 @@ pub struct ClientInfo {
     /// The client that hears of void copies in its place; 0: none, -1: it does not track.
     pub redirect: AtomicI64,
     pub texts: Mutex<ClientTexts>,
+    pub user: Mutex<Arc<User>>,
 }
 
 /// The names that a client gives itself.
@@ -136,15 +138,15 @@ pub struct Peer {
 
 impl Clients {
     /// Enters a new client; ids ascend and are never used again.
-    pub fn enter(&self, shard: u32, peer: Peer, now_ms: i64) -> Arc<ClientInfo> {
+    pub fn enter(&self, shard: u32, peer: Peer, now_ms: i64, user: Arc<User>) -> Arc<ClientInfo> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let info = Arc::new(Self::info(id, shard, peer, now_ms));
+        let info = Arc::new(Self::info(id, shard, peer, now_ms, user));
         self.by_id.insert(info.id, info.clone());
         info
     }
 
     /// The session of a shard's scripts, which nobody sees.
-    pub fn internal(&self, shard: u32) -> Arc<ClientInfo> {
+    pub fn internal(&self, shard: u32, user: Arc<User>) -> Arc<ClientInfo> {
         let nowhere = Peer {
             address: String::new(),
             local_address: String::new(),
@@ -152,10 +154,10 @@ impl Clients {
             unix: false,
             local: true,
         };
-        Arc::new(Self::info(0, shard, nowhere, 0))
+        Arc::new(Self::info(0, shard, nowhere, 0, user))
     }
 
-    fn info(id: u64, shard: u32, peer: Peer, now_ms: i64) -> ClientInfo {
+    fn info(id: u64, shard: u32, peer: Peer, now_ms: i64, user: Arc<User>) -> ClientInfo {
         let flags = if peer.unix {
             ClientFlags::UNIX_SOCKET
         } else {
@@ -182,6 +184,7 @@ impl Clients {
             subscriptions: Default::default(),
             redirect: AtomicI64::new(NO_REDIRECT),
             texts: Mutex::default(),
+            user: Mutex::new(user),
         }
     }
 
@@ -235,6 +238,7 @@ pub struct Client {
     /// The logical database.
     pub db: usize,
     pub authenticated: bool,
+    pub identity: Identity,
     pub reply_mode: ReplyMode,
     pub multi: Option<Box<MultiState>>,
     pub watching: Vec<u64>,
@@ -255,7 +259,9 @@ pub struct Client {
 impl Client {
     pub fn new(info: Arc<ClientInfo>, conn: u64, authenticated: bool) -> Self {
         info.conn.store(conn, Ordering::Relaxed);
+        let identity = Identity::new(info.user.lock().clone());
         Self {
+            identity,
             info,
             conn,
             protocol: Protocol::Resp2,
@@ -275,6 +281,13 @@ impl Client {
 
     pub fn id(&self) -> u64 {
         self.info.id
+    }
+
+    /// Makes the client another user.
+    pub fn become_user(&mut self, user: Arc<User>, authenticated: bool) {
+        *self.info.user.lock() = user.clone();
+        self.identity = Identity::new(user);
+        self.authenticated = authenticated;
     }
 
     /// The work whose script stands still for this client, in the debugger.

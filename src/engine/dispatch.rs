@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 pub(super) const OUT_OF_MEMORY: Error =
     Error::text("OOM command not allowed when used memory > 'maxmemory'.");
 
+const NOT_AUTHENTICATED: Error = Error::text("NOAUTH Authentication required.");
+
 /// What a subscriber of RESP2 reads when it asks for something else.
 #[cold]
 fn only_subscriptions(entry: &Entry) -> Error {
@@ -81,8 +83,15 @@ impl Worker {
         args: Args<'_>,
         out: &mut Vec<u8>,
     ) -> Flow {
-        if !client.authenticated && !entry.spec.flags.contains(Flags::NO_AUTH) {
-            self.refuse(client, out, &Error::text("NOAUTH Authentication required."));
+        if !client.authenticated
+            && !entry.spec.flags.contains(Flags::NO_AUTH)
+            && !self.shared.acl.is_open()
+        {
+            self.reject(entry, client, out, &NOT_AUTHENTICATED);
+            return Flow::Done;
+        }
+        if let Err(error) = self.permit(entry, client, &args) {
+            self.reject(entry, client, out, &error);
             return Flow::Done;
         }
         if let Err(error) = self.check_memory(entry, client, &args) {
@@ -154,6 +163,11 @@ impl Worker {
         args: &OwnedArgs,
         out: &mut Vec<u8>,
     ) -> Flow {
+        // The pause may have been long, and the rules of users may have changed.
+        if let Err(error) = self.permit(entry, client, &args.as_args()) {
+            self.reject(entry, client, out, &error);
+            return Flow::Done;
+        }
         let flow = self.execute(entry, client, args.as_args(), out);
         self.note_resumed(flow, entry, client, &args.as_args());
         flow
@@ -215,7 +229,7 @@ impl Worker {
         if SlowLog::wants(took.as_micros() as u64, self.slower_than_us)
             && !entry.spec.flags.contains(Flags::SKIP_SLOWLOG)
         {
-            super::admin::note_slow(self.shared, client, args, took);
+            super::admin::note_slow(self.shared, entry.spec, client, args, took);
         }
     }
 
@@ -357,7 +371,7 @@ impl Worker {
         {
             return;
         }
-        let line: Arc<[u8]> = super::admin::monitor_line(client, args).into();
+        let line: Arc<[u8]> = super::admin::monitor_line(entry.spec, client, args).into();
         self.shared.tell_all(|| Message::Monitor(line.clone()));
     }
 

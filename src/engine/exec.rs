@@ -97,7 +97,7 @@ impl Worker {
         out: &mut Vec<u8>,
     ) -> Flow {
         let flow = self.exec_granted(grants, client, commands, out);
-        if let Some(exec) = self.shared.registry.get(b"exec") {
+        if let Some(exec) = self.shared.registry.original(b"exec") {
             self.note_resumed(flow, exec, client, &Args::from_slices(&[b"exec"]));
         }
         flow
@@ -117,7 +117,7 @@ impl Worker {
         let started_us = exec.started_us;
         let flow = self.exec_go(*exec, mark, client, out);
         if flow != Flow::Parked
-            && let Some(entry) = self.shared.registry.get(b"exec")
+            && let Some(entry) = self.shared.registry.original(b"exec")
         {
             let took = Duration::from_micros(clock::monotonic_us() - started_us);
             self.note_duration(entry, client, &Args::from_slices(&[b"exec"]), took);
@@ -177,7 +177,7 @@ impl Worker {
         self.serve_waiters(&mut exec.grants);
         self.keeper.release(exec.grants);
         self.unwatch(client);
-        if let Some(entry) = self.shared.registry.get(b"exec") {
+        if let Some(entry) = self.shared.registry.original(b"exec") {
             self.feed_monitors(entry, client, &Args::from_slices(&[b"exec"]));
         }
         if exec.closes { Flow::Close } else { Flow::Done }
@@ -227,6 +227,12 @@ impl Worker {
             };
             exec.next += 1;
             let args = args.as_args();
+            if let Err(error) = self.permit_in_exec(entry, client, &args) {
+                self.stats().command(entry.number as usize).rejected();
+                let mark = out.len();
+                self.answer_error(client, out, mark, &error);
+                continue;
+            }
             self.feed_monitors(entry, client, &args);
             self.note_touching(entry, client);
             self.failed = false;

@@ -25,6 +25,8 @@ pub enum Message {
     Deliver(Delivery),
     /// An option was changed.
     Configured,
+    /// The rules of users were changed.
+    AclChanged,
     /// Clients may go on after CLIENT PAUSE.
     Unpause,
     /// Stop accepting, finish what runs, end.

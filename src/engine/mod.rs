@@ -13,6 +13,7 @@
 //!
 //! Depends on everything but `shard`.
 
+mod acl;
 mod admin;
 pub mod admission;
 mod ahead;

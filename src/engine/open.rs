@@ -1,5 +1,6 @@
 //! From a configuration to what the shards share: the store is opened, the keyspace loaded from it.
 
+use super::acl::{self, Acl};
 use super::blocked::Waiters;
 use super::client::Clients;
 use super::message::Message;
@@ -49,6 +50,11 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded, String> {
 /// Opens the store, loads the keyspace from it, and puts together what the shards share.
 pub fn open(config: Config, shards: usize, port: u16) -> Result<&'static Shared, String> {
     let settings = config.settings();
+    let mut registry = Registry::new();
+    for (name, new) in config.renames() {
+        registry.rename(name, new)?;
+    }
+    let acl = Acl::open(&registry, &config)?;
     let Loaded {
         keyspace,
         scripts,
@@ -62,7 +68,6 @@ pub fn open(config: Config, shards: usize, port: u16) -> Result<&'static Shared,
         keyspace,
         mailboxes,
     });
-    let registry = Registry::new();
     let slice = Duration::from_micros(settings.number(Opt::ScriptSliceUs) as u64);
     let watchdog = Watchdog::start(slice)
         .map_err(|error| format!("cannot start the watchdog of scripts: {error}"))?;
@@ -75,6 +80,7 @@ pub fn open(config: Config, shards: usize, port: u16) -> Result<&'static Shared,
         waiters: Waiters::new(keyspace),
         host,
         registry,
+        acl,
         observer,
         memory: super::memory::MemoryUse::new(shards),
         scripts,
@@ -112,6 +118,7 @@ pub fn listen_to_changes(shared: &'static Shared, log: LogControl) {
         .on_change(Opt::Durability, Box::new(durability));
     let level = move |settings: &Settings| log.set_level(settings.log_level());
     shared.config.on_change(Opt::Loglevel, Box::new(level));
+    acl::listen_to_password(shared);
 }
 
 /// The sizes at which values change their form.

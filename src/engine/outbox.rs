@@ -156,12 +156,14 @@ impl Worker {
     #[cold]
     fn tell_self_some(&mut self, client: &mut Client, out: &mut Vec<u8>, mark: usize) {
         let conn = client.conn;
+        let revoking = self.must_revoke();
         let mut before = Vec::new();
         let mut at = 0;
         // A redirection adds to what waits.
         while let Some((delivery, told)) = self.outbox.local.get_mut(at) {
             at += 1;
-            if told.is_some() {
+            // Who may listen to it is looked at when the others are told.
+            if told.is_some() || matches!(delivery, Delivery::Publish(_)) && revoking {
                 continue;
             }
             *told = Some(conn);
@@ -213,7 +215,12 @@ impl Worker {
 
     fn deliver_but(&mut self, delivery: &Delivery, outputs: &mut dyn Outputs, but: Option<u64>) {
         match delivery {
-            Delivery::Publish(message) => self.subscribers.deliver(message, outputs, but),
+            Delivery::Publish(message) => {
+                if self.must_revoke() {
+                    self.revoke_subscriptions(outputs);
+                }
+                self.subscribers.deliver(message, outputs, but);
+            }
             Delivery::Invalidate(void) => {
                 let others = |tracker: &&Tracker| Some(tracker.conn()) != but;
                 for tracker in void.to.iter().filter(others) {

@@ -35,6 +35,8 @@ pub enum Run {
 /// One row of the whole table.
 pub struct Entry {
     pub number: u32,
+    /// What clients call it; nothing: nobody can. Rules of users and all that is told of it have the name of its declaration.
+    pub name: &'static str,
     pub spec: &'static Spec,
     pub run: Run,
     pub subcommands: Vec<Entry>,
@@ -88,12 +90,47 @@ impl Registry {
         registry
     }
 
+    /// Has clients call a command by another name, or by none if that is empty.
+    pub fn rename(&mut self, name: &str, new: &str) -> Result<(), String> {
+        if new.len() > NAME_LEN_MAX {
+            return Err(format!(
+                "rename-command: a name has {NAME_LEN_MAX} bytes at most"
+            ));
+        }
+        let index = self.index_of(name.as_bytes());
+        let index = index.ok_or_else(|| format!("rename-command: there is no command '{name}'"))?;
+        self.entries[index].name = "";
+        if !new.is_empty() {
+            if self.get(new.as_bytes()).is_some() {
+                return Err(format!(
+                    "rename-command: there is a command '{new}' already"
+                ));
+            }
+            // The table lives as long as the process.
+            self.entries[index].name = String::leak(new.to_ascii_lowercase());
+        }
+        self.by_name.fill(Bucket::default());
+        for index in 0..self.entries.len() {
+            self.enter(index);
+        }
+        Ok(())
+    }
+
     fn push(&mut self, entry: Entry) {
-        let name = entry.spec.name;
+        let name = entry.name;
         assert!(name.len() <= NAME_LEN_MAX, "{name} is too long");
         assert!(self.get(name.as_bytes()).is_none(), "{name} is there twice");
         assert!(self.entries.len() < BUCKETS / 2, "searches are short");
         self.entries.push(entry);
+        self.enter(self.entries.len() - 1);
+    }
+
+    /// Has an entry be found by its name.
+    fn enter(&mut self, index: usize) {
+        let name = self.entries[index].name;
+        if name.is_empty() {
+            return;
+        }
         let wanted = Folded::of(name.as_bytes());
         let mut at = wanted.bucket();
         while self.by_name[at].number != 0 {
@@ -102,7 +139,7 @@ impl Registry {
         self.by_name[at] = Bucket {
             bytes: wanted.bytes,
             len: wanted.len,
-            number: self.entries.len() as u16,
+            number: index as u16 + 1,
         };
     }
 
@@ -116,6 +153,11 @@ impl Registry {
     /// A command by its name in any case.
     #[inline]
     pub fn get(&self, name: &[u8]) -> Option<&Entry> {
+        self.index_of(name).map(|index| &self.entries[index])
+    }
+
+    #[inline]
+    fn index_of(&self, name: &[u8]) -> Option<usize> {
         if name.len() > NAME_LEN_MAX {
             return None;
         }
@@ -123,14 +165,47 @@ impl Registry {
         let mut at = wanted.bucket();
         loop {
             let bucket = self.by_name[at];
-            let entry = &self.entries[usize::from(bucket.number).checked_sub(1)?];
+            let index = usize::from(bucket.number).checked_sub(1)?;
             let begins_alike = bucket.bytes == wanted.bytes && bucket.len == wanted.len;
-            if begins_alike
-                && (wanted.is_whole() || entry.spec.name.as_bytes().eq_ignore_ascii_case(name))
-            {
-                return Some(entry);
+            let is_name = || {
+                self.entries[index]
+                    .name
+                    .as_bytes()
+                    .eq_ignore_ascii_case(name)
+            };
+            if begins_alike && (wanted.is_whole() || is_name()) {
+                return Some(index);
             }
             at = (at + 1) % BUCKETS;
+        }
+    }
+
+    /// A command or, as `container|subcommand`, a subcommand by its own name, in any case.
+    pub fn original(&self, name: &[u8]) -> Option<&Entry> {
+        let (name, sub) = match memchr::memchr(b'|', name) {
+            Some(bar) => (&name[..bar], Some(&name[bar + 1..])),
+            None => (name, None),
+        };
+        let is = |known: &str, name: &[u8]| known.as_bytes().eq_ignore_ascii_case(name);
+        let entry = self.entries.iter().find(|e| is(e.spec.name, name))?;
+        match sub {
+            None => Some(entry),
+            Some(sub) => {
+                let mut subcommands = entry.subcommands.iter();
+                subcommands.find(|e| is(sub_name(e.spec), sub))
+            }
+        }
+    }
+
+    /// The command or subcommand that a request means, whether or not it has the right number of arguments.
+    pub fn lookup(&self, args: &Args<'_>) -> Option<&Entry> {
+        let entry = self.get(args.get(0))?;
+        match args.try_get(1) {
+            Some(sub) if !entry.subcommands.is_empty() => {
+                let mut subcommands = entry.subcommands.iter();
+                subcommands.find(|e| sub_name(e.spec).as_bytes().eq_ignore_ascii_case(sub))
+            }
+            _ => Some(entry),
         }
     }
 
@@ -157,6 +232,12 @@ impl Registry {
         }
     }
 
+    /// The commands that clients can call.
+    pub fn callable(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| !entry.name.is_empty())
+    }
+
+    /// All commands, those that were renamed away among them.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -253,6 +334,7 @@ fn entry<H: Copy>(
     specs.push(&command.spec);
     Entry {
         number,
+        name: command.spec.name,
         spec: &command.spec,
         run: command.run.map_or(Run::Container, wrap),
         subcommands: command
@@ -334,5 +416,39 @@ mod tests {
             assert!(registry.get(other).is_none());
         }
         assert!(registry.get(&[b'g'; NAME_LEN_MAX + 1]).is_none());
+    }
+
+    #[test]
+    fn commands_are_renamed_and_taken_away() {
+        let mut registry = Registry::new();
+        let name = |registry: &Registry, name: &str| {
+            registry.get(name.as_bytes()).map(|entry| entry.spec.name)
+        };
+        registry.rename("FLUSHALL", "").expect("a command");
+        registry.rename("config", "Secret").expect("a command");
+        registry.rename("get", "config").expect("a free name");
+        assert_eq!(name(&registry, "flushall"), None);
+        assert_eq!(name(&registry, "SECRET"), Some("config"));
+        assert_eq!(name(&registry, "CONFIG"), Some("get"));
+        assert_eq!(name(&registry, "get"), None);
+        let set = registry.lookup(&Args::from_slices(&[b"secret", b"set"]));
+        assert_eq!(set.map(|entry| entry.spec.name), Some("config|set"));
+        let original = registry.original(b"flushall");
+        assert_eq!(original.map(|entry| entry.spec.name), Some("flushall"));
+        assert_eq!(registry.callable().count() + 1, registry.entries().len());
+        for (old, new, why) in [
+            ("flushall", "x", "there is no command 'flushall'"),
+            ("nope", "x", "there is no command 'nope'"),
+            ("set", "hset", "there is a command 'hset' already"),
+        ] {
+            let refused = registry.rename(old, new);
+            assert_eq!(refused, Err(format!("rename-command: {why}")));
+        }
+        assert!(
+            registry
+                .rename("del", &"x".repeat(NAME_LEN_MAX + 1))
+                .is_err()
+        );
+        assert_eq!(name(&registry, "del"), Some("del"));
     }
 }

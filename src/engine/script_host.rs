@@ -36,7 +36,7 @@ impl Host for ScriptHost<'_> {
                 return Called::Done;
             }
         };
-        if let Some(error) = self.forbidden(entry) {
+        if let Some(error) = self.forbidden(entry, &args) {
             self.refuse(Some(entry), &error, reply);
             return Called::Done;
         }
@@ -71,12 +71,10 @@ impl Host for ScriptHost<'_> {
     }
 
     fn may_call(&mut self, args: &[&[u8]]) -> Option<bool> {
-        // There is one user, who may do everything.
-        let found = self.worker.shared.registry.find(&Args::from_slices(args));
-        match found {
-            Ok(_) | Err(Error::WrongArity(_)) => Some(true),
-            Err(_) => None,
-        }
+        let args = Args::from_slices(args);
+        let entry = self.worker.shared.registry.lookup(&args)?;
+        let identity = self.frame.identity.as_ref();
+        Some(identity.is_none_or(|identity| identity.rules_seen().check(entry, &args).is_ok()))
     }
 
     fn log(&mut self, level: LogLevel, message: &[u8]) {
@@ -172,9 +170,16 @@ impl ScriptHost<'_> {
         }
     }
 
-    fn forbidden(&self, entry: &Entry) -> Option<Error> {
+    fn forbidden(&self, entry: &Entry, args: &Args<'_>) -> Option<Error> {
         if entry.spec.flags.contains(Flags::NOSCRIPT) {
             return Some(NOT_ALLOWED);
+        }
+        if let Some(identity) = &self.frame.identity {
+            let client = self.frame.client;
+            let permitted = self.worker.permit_in_script(entry, client, identity, args);
+            if let Err(error) = permitted {
+                return Some(error);
+            }
         }
         if self.frame.read_only && entry.spec.flags.contains(Flags::WRITE) {
             return Some(Error::text(

@@ -9,6 +9,7 @@
 //!   clock and random seed are kept, and what the script logs waits for the commit.
 //! - A script without KEYS takes the whole keyspace when it first touches it.
 
+use super::acl::Identity;
 use super::admission::{Grants, Wait};
 use super::client::Client;
 use super::debugging::Session;
@@ -153,7 +154,11 @@ pub struct ScriptState {
 
 impl ScriptState {
     pub fn new(shared: &'static Shared, shard: u32) -> Self {
-        let client = Client::new(shared.clients.internal(shard), u64::MAX, true);
+        let client = Client::new(
+            shared.clients.internal(shard, shared.acl.stranger()),
+            u64::MAX,
+            true,
+        );
         Self {
             pool: vm_pool(shared.config.settings(), &shared.watchdog),
             client: Some(Box::new(client)),
@@ -185,6 +190,8 @@ pub struct Frame {
     pub callee: Callee,
     pub token: Token,
     pub client: u64,
+    /// Who the client was when the script began, unless it could do everything.
+    pub identity: Option<Identity>,
     /// The logical database that the script is in.
     pub db: usize,
     pub read_only: bool,
@@ -439,11 +446,7 @@ impl Worker {
             let parts = parts(args)?;
             (parts, self.find_script(invocation.by, args.get(1), now_us)?)
         };
-        let oom = if self.in_exec {
-            self.exec_oom
-        } else {
-            self.is_out_of_memory()
-        };
+        let oom = self.is_refusing_growth();
         check_flags(invocation, &callee, oom)?;
         let declares_keys = !parts.keys.is_empty();
         let seed = self.rng.u64(..);
@@ -457,6 +460,7 @@ impl Worker {
             callee,
             token,
             client: client.id(),
+            identity: client.identity.limited(),
             db: client.db,
             declares_keys,
             in_exec: false,
@@ -483,6 +487,15 @@ impl Worker {
             session: None,
         };
         Ok((parts, frame))
+    }
+
+    /// Whether there is no memory for what needs more: in EXEC, whether there was none when it began.
+    fn is_refusing_growth(&mut self) -> bool {
+        if self.in_exec {
+            self.exec_oom
+        } else {
+            self.is_out_of_memory()
+        }
     }
 
     /// The script of EVAL or EVALSHA.

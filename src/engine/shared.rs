@@ -1,5 +1,6 @@
 //! What all shards share. Made once at the start and never dropped: it lives as long as the process.
 
+use super::acl::Acl;
 use super::backups::Backups;
 use super::blocked::Waiters;
 use super::client::Clients;
@@ -93,6 +94,7 @@ pub struct Shared {
     pub host: Arc<Host>,
     pub config: Config,
     pub registry: Registry,
+    pub acl: Acl,
     pub observer: Observer,
     pub memory: MemoryUse,
     pub scripts: ScriptCache,

@@ -1,5 +1,6 @@
 //! A server without sockets, for the tests of this layer: shared state over a directory of its own, workers, clients.
 
+use super::acl::{self, Acl};
 use super::blocked::Waiters;
 use super::client::{Client, Peer};
 use super::registry::Registry;
@@ -48,15 +49,25 @@ impl Server {
         Self::start_on(Options::default(), shards, options)
     }
 
+    /// A server of one shard with a configuration that was read from a file.
+    pub fn start_with(config: Config) -> Self {
+        Self::start_configured(Options::default(), 1, config)
+    }
+
     /// A server whose store is opened with these options: on a file system that breaks, for example.
     pub fn start_on(store: Options, shards: u32, options: &[(&str, &str)]) -> Self {
-        let dir = TempDir::new().expect("a directory for the journal");
         let mut config = Config::default();
         for (name, value) in options {
             config.assign(name, value).expect("an option of the table");
         }
+        Self::start_configured(store, shards, config)
+    }
+
+    fn start_configured(store: Options, shards: u32, config: Config) -> Self {
+        let dir = TempDir::new().expect("a directory for the journal");
         let shared: &'static Shared =
             Box::leak(Box::new(shared(shards, config, store, dir.path())));
+        acl::listen_to_password(shared);
         Self {
             shared,
             workers: (0..shards)
@@ -77,13 +88,13 @@ impl Server {
             unix: false,
             local: true,
         };
-        let info = self.shared.clients.enter(shard, peer, clock::unix_ms());
-        let open = self
+        let acl = &self.shared.acl;
+        let user = acl.stranger();
+        let info = self
             .shared
-            .config
-            .settings()
-            .text(crate::config::Opt::Requirepass);
-        Client::new(info, self.next_conn, open.is_empty())
+            .clients
+            .enter(shard, peer, clock::unix_ms(), user);
+        Client::new(info, self.next_conn, acl.is_open())
     }
 
     /// Runs one request in a pass of its own.
@@ -211,6 +222,15 @@ impl Party {
                     self.close(who.expect("a client of this party"));
                 }
                 Message::Wake(token) => self.resume(shard, token),
+                Message::AclChanged => {
+                    let worker = &mut self.server.workers[shard];
+                    worker.revoke_subscriptions(&mut Seats(&mut self.clients));
+                    for (token, conn) in worker.waiting_for_data() {
+                        let seat = self.clients.iter_mut().find(|c| c.client.conn == conn);
+                        let Seat { client, heard, .. } = seat.expect("a client of this party");
+                        worker.revoke_wait(token, client, heard);
+                    }
+                }
                 Message::Configured => {
                     self.server.workers[shard].follow_settings();
                 }
@@ -223,6 +243,17 @@ impl Party {
     pub fn finish(&mut self, who: usize) {
         while self.clients[who].client.parked.is_some() {
             let shard = self.clients[who].client.info.shard as usize;
+            for token in self.server.workers[shard].take_runnable() {
+                self.resume(shard, token);
+            }
+            self.settle(shard);
+        }
+    }
+
+    /// The same, where what the client waits for may be something else.
+    pub fn finish_scripts(&mut self, who: usize) {
+        let shard = self.clients[who].client.info.shard as usize;
+        while self.server.workers[shard].has_runnable() {
             for token in self.server.workers[shard].take_runnable() {
                 self.resume(shard, token);
             }
@@ -295,11 +326,15 @@ fn shared(shards: u32, config: Config, store: Options, dir: &Path) -> Shared {
         mailboxes: (0..shards).map(|_| mailbox()).collect(),
     });
     let mut registry = Registry::new();
+    for (name, new) in config.renames() {
+        registry.rename(name, new).expect("a command");
+    }
     registry.add(&PANICS);
     for command in super::blocked::tests::COMMANDS {
         registry.add(command);
     }
     let commands = registry.specs().len();
+    let acl = Acl::open(&registry, &config).expect("rules of users");
     Shared {
         keyspace,
         journal,
@@ -309,6 +344,7 @@ fn shared(shards: u32, config: Config, store: Options, dir: &Path) -> Shared {
         host,
         config,
         registry,
+        acl,
         observer: Observer::new(shards as usize, commands),
         memory: super::memory::MemoryUse::new(shards as usize),
         scripts: ScriptCache::default(),

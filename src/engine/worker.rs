@@ -80,6 +80,8 @@ pub struct Worker {
     pub(super) clock: Instant,
     /// A script has become slow, or something was parked while one is: perhaps somebody is to be told that it is busy.
     pub(super) busy_check: bool,
+    /// The version of the rules by which this shard's subscribers were looked at.
+    pub(super) acl_version: u64,
     /// Where the active expiry goes on.
     expire_cursor: usize,
     /// The generation of the settings that were read last.
@@ -123,6 +125,7 @@ impl Worker {
             sync_asked: false,
             clock: Instant::now(),
             busy_check: false,
+            acl_version: shared.acl.version(),
             expire_cursor: 0,
             settings_seen: 0,
         };

@@ -26,6 +26,14 @@ pub(super) fn split(
     }
 }
 
+/// The words of a line; `None` if a quote is open, or if something follows a closed one.
+pub fn split_words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let (mut words, mut spans) = (Vec::new(), Vec::new());
+    split(line, &mut words, &mut spans).ok()?;
+    let word = |span: &Span| words[span.start..span.start + span.len].to_vec();
+    Some(spans.iter().map(word).collect())
+}
+
 /// C's `isspace`.
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')

@@ -28,6 +28,7 @@ mod tests;
 pub use args::{Args, OwnedArgs, Span};
 pub use decode::{Decoder, Limits, Step};
 pub use encode::{RespWriter, trim_line_ends};
+pub use inline::split_words;
 pub use peek::Peek;
 pub use protocol_error::ProtocolError;
 pub use reply::{Protocol, Reply};

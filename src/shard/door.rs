@@ -26,8 +26,9 @@ pub fn refusal(shared: &Shared, peer: &Peer) -> Option<&'static str> {
     if shared.clients.len() >= settings.size(Opt::Maxclients) {
         return Some(TOO_MANY);
     }
-    let is_open = settings.text(Opt::Requirepass).is_empty();
-    (settings.flag(Opt::ProtectedMode) && is_open && !peer.local).then_some(PROTECTED)
+    let is_refused =
+        !peer.local && settings.flag(Opt::ProtectedMode) && shared.acl.asks_no_password();
+    is_refused.then_some(PROTECTED)
 }
 
 /// Where a client came from, as CLIENT LIST shows it.

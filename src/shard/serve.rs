@@ -218,6 +218,7 @@ impl Shard {
                 };
                 self.worker.deliver(&delivery, &mut listeners);
             }
+            Message::AclChanged => self.revoke(net),
             Message::Configured => {
                 self.worker.follow_settings();
                 self.read_settings();
@@ -230,6 +231,25 @@ impl Shard {
             Message::Shutdown => {
                 self.stop_at
                     .get_or_insert(Instant::now() + SHUTDOWN_PATIENCE);
+            }
+        }
+    }
+
+    /// Sends away, and answers, those who may no longer hear or wait for what they asked for.
+    fn revoke(&mut self, net: &mut Net) {
+        let mut listeners = Listeners {
+            connections: &mut self.connections,
+            dirty: &mut self.dirty,
+            overrun: &mut self.overrun,
+            settings: self.shared.config.settings(),
+        };
+        self.worker.revoke_subscriptions(&mut listeners);
+        for (token, conn) in self.worker.waiting_for_data() {
+            let connection = &mut self.connections[conn as usize];
+            let Connection { client, out, .. } = &mut **connection;
+            let flow = self.worker.revoke_wait(token, client, out);
+            if flow != Flow::Parked {
+                self.after(net, conn as usize, flow);
             }
         }
     }
@@ -513,12 +533,13 @@ impl NetHandler for Shard {
         }
         shard.connections_received.add(1);
         shard.connected_clients.raise();
-        let info = self
-            .shared
-            .clients
-            .enter(self.worker.shard, peer, self.worker.now_ms);
-        let settings = self.shared.config.settings();
-        let open = settings.text(Opt::Requirepass).is_empty();
+        let info = self.shared.clients.enter(
+            self.worker.shard,
+            peer,
+            self.worker.now_ms,
+            self.shared.acl.stranger(),
+        );
+        let open = self.shared.acl.is_open();
         let entry = self.connections.vacant_entry();
         let id = entry.key();
         entry.insert(Box::new(Connection::new(

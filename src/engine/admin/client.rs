@@ -2,6 +2,7 @@
 
 use super::client_filter::{KillFilter, ListFilter};
 use super::{ADMIN, SESSION, error, help, help_spec, is, ok, text};
+use crate::base::clock;
 use crate::base::number::parse_i64;
 use crate::command::{Command, Error, Flags, Group, Spec};
 use crate::engine::client::{ClientFlags, ClientInfo, ReplyMode};
@@ -193,6 +194,14 @@ fn info(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     Ok(Flow::Done)
 }
 
+/// A client as CLIENT LIST shows it.
+pub fn client_line(info: &ClientInfo, registry: &Registry) -> String {
+    let mut line = String::new();
+    put_line(&mut line, info, registry, clock::unix_ms());
+    line.truncate(line.trim_end().len());
+    line
+}
+
 /// A client as CLIENT LIST shows it. Redis's figures on its own buffers are left out where there is no such buffer here.
 fn put_line(out: &mut String, info: &ClientInfo, registry: &Registry, now_ms: i64) {
     let texts = info.texts.lock().clone();
@@ -208,7 +217,7 @@ fn put_line(out: &mut String, info: &ClientInfo, registry: &Registry, now_ms: i6
     let _ = writeln!(
         out,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} qbuf={query} \
-         qbuf-free={free} obl={output} oll=0 omem=0 tot-mem={} events=r cmd={command} user=default redir={} resp={} \
+         qbuf-free={free} obl={output} oll=0 omem=0 tot-mem={} events=r cmd={command} user={} redir={} resp={} \
          lib-name={} lib-ver={}",
         info.id,
         info.address,
@@ -224,6 +233,7 @@ fn put_line(out: &mut String, info: &ClientInfo, registry: &Registry, now_ms: i6
         number(&info.subscriptions[2]),
         info.queued.load(Ordering::Relaxed),
         query + free + output + size_of::<Client>() + size_of::<ClientInfo>(),
+        info.user.lock().name().escape_ascii(),
         info.redirect.load(Ordering::Relaxed),
         info.resp.load(Ordering::Relaxed),
         texts.lib_name,
@@ -237,7 +247,7 @@ fn kill(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let filter = if by_address {
         KillFilter::address(options.get(0))
     } else {
-        KillFilter::parse(&options)?
+        KillFilter::parse(&options, &ctx.worker.shared.acl)?
     };
     let shared = ctx.worker.shared;
     let (mut killed, mut flow) = (0, Flow::Done);

@@ -3,8 +3,10 @@
 use super::{error, is, text};
 use crate::base::number::parse_i64;
 use crate::command::Error;
+use crate::engine::acl::{Acl, User};
 use crate::engine::client::{ClientFlags, ClientInfo};
 use crate::resp::Args;
+use std::sync::Arc;
 
 /// The kinds of clients that Redis tells apart. Without replication, there are no replicas and masters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +85,7 @@ impl ListFilter {
 /// CLIENT KILL's choice: all that is given has to fit.
 #[derive(Default)]
 pub struct KillFilter {
+    user: Option<Arc<User>>,
     id: Option<u64>,
     address: Option<Vec<u8>>,
     local_address: Option<Vec<u8>>,
@@ -101,7 +104,7 @@ impl KillFilter {
     }
 
     /// Reads the pairs that follow `CLIENT KILL`.
-    pub fn parse(options: &Args<'_>) -> Result<Self, Error> {
+    pub fn parse(options: &Args<'_>, acl: &Acl) -> Result<Self, Error> {
         let mut filter = Self {
             skip_me: true,
             ..Self::default()
@@ -109,12 +112,12 @@ impl KillFilter {
         let mut rest = options.iter();
         while let Some(option) = rest.next() {
             let value = rest.next().ok_or(Error::Syntax)?;
-            filter.add(option, value)?;
+            filter.add(option, value, acl)?;
         }
         Ok(filter)
     }
 
-    fn add(&mut self, option: &[u8], value: &[u8]) -> Result<(), Error> {
+    fn add(&mut self, option: &[u8], value: &[u8], acl: &Acl) -> Result<(), Error> {
         if is(option, "id") {
             let id = parse_i64(value).filter(|id| *id > 0);
             let id = id.ok_or(Error::text("ERR client-id should be greater than 0"))?;
@@ -133,10 +136,9 @@ impl KillFilter {
         } else if is(option, "laddr") {
             self.local_address = Some(value.to_vec());
         } else if is(option, "user") {
-            // Everybody is the default user.
-            if value != b"default" {
-                return Err(error(format!("ERR No such user '{}'", text(value))));
-            }
+            let user = acl.user(value);
+            let none = || error(format!("ERR No such user '{}'", text(value)));
+            self.user = Some(user.ok_or_else(none)?);
         } else if is(option, "skipme") {
             self.skip_me = match () {
                 () if is(value, "yes") => true,
@@ -155,6 +157,10 @@ impl KillFilter {
         };
         !(own && self.skip_me)
             && self.id.is_none_or(|id| id == info.id)
+            && self
+                .user
+                .as_ref()
+                .is_none_or(|user| Arc::ptr_eq(user, &info.user.lock()))
             && self.kind.is_none_or(|kind| kind == ClientType::of(info))
             && is_at(&self.address, &info.address)
             && is_at(&self.local_address, &info.local_address)

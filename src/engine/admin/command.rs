@@ -3,7 +3,7 @@
 use super::{ANYTIME, help, help_spec, is};
 use crate::base::glob::{self, Case};
 use crate::command::{Begin, Command, Error, Find, Group, KeySpec, Spec};
-use crate::engine::registry::{EngineCtx, EngineHandler, Entry, Registry};
+use crate::engine::registry::{EngineCtx, EngineHandler, Entry, Registry, sub_name};
 use crate::engine::worker::Flow;
 use crate::resp::Reply;
 use std::iter;
@@ -124,21 +124,21 @@ pub fn lookup<'a>(registry: &'a Registry, name: &[u8]) -> Option<&'a Entry> {
     };
     let container = registry.get(&name[..bar])?;
     let mut subcommands = container.subcommands.iter();
-    subcommands.find(|entry| is(name, entry.spec.name))
+    subcommands.find(|entry| is(&name[bar + 1..], sub_name(entry.spec)))
 }
 
 fn info_all(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
-    let entries = ctx.worker.shared.registry.entries();
-    ctx.reply.array(entries.len());
-    for entry in entries {
+    let registry = &ctx.worker.shared.registry;
+    ctx.reply.array(registry.callable().count());
+    for entry in registry.callable() {
         put_info(ctx.reply, entry);
     }
     Ok(Flow::Done)
 }
 
 fn count(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
-    let entries = ctx.worker.shared.registry.entries();
-    ctx.reply.integer(entries.len() as i64);
+    let commands = ctx.worker.shared.registry.callable().count();
+    ctx.reply.integer(commands as i64);
     Ok(Flow::Done)
 }
 
@@ -196,7 +196,7 @@ fn put_words(reply: &mut dyn Reply, words: &[&str]) {
 }
 
 /// Redis's order of ACL categories.
-const CATEGORIES: [&str; 21] = [
+pub const CATEGORIES: [&str; 21] = [
     "@keyspace",
     "@read",
     "@write",
@@ -331,7 +331,7 @@ fn list(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
         _ => return Err(Error::Syntax),
     };
     let mut names = Vec::new();
-    for entry in ctx.worker.shared.registry.entries() {
+    for entry in ctx.worker.shared.registry.callable() {
         let family = std::iter::once(entry).chain(&entry.subcommands);
         let chosen = family.filter(|entry| filter.lets_through(entry));
         names.extend(chosen.map(|entry| entry.spec.name));

@@ -10,7 +10,7 @@ pub fn docs(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let registry = &ctx.worker.shared.registry;
     let names = ctx.args.skip(2);
     let entries: Vec<&Entry> = if names.is_empty() {
-        registry.entries().iter().collect()
+        registry.callable().collect()
     } else {
         let found = names.iter().filter_map(|name| lookup(registry, name));
         found.collect()

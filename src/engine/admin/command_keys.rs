@@ -69,7 +69,7 @@ fn found_keys<'a>(spec: &Spec, request: Args<'a>) -> Option<Vec<FoundKey<'a>>> {
     let mut visited: Vec<*const KeySpec> = Vec::new();
     let told = spec.visit_keys(&request, |index, found| {
         if !found.flags.contains(KeyFlags::UNSHOWN) {
-            keys.push((request.get(index), found.flags));
+            keys.push((request.get(index), spec.flags_of(found, &request)));
             visited.push(found);
         }
     });

@@ -102,7 +102,11 @@ fn resetstat(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
 }
 
 fn rewrite(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
-    ctx.worker.shared.config.rewrite().map_err(wire)?;
+    let shared = ctx.worker.shared;
+    shared
+        .config
+        .rewrite(&shared.acl.declarations(shared))
+        .map_err(wire)?;
     ok(ctx)
 }
 

@@ -3,11 +3,10 @@
 use super::{ANYTIME_FAST, REDIS_VERSION, SESSION, client, is, ok, text};
 use crate::base::number::parse_i64;
 use crate::command::{Command, Error, Flags, Group, Spec};
-use crate::config::Opt;
 use crate::engine::client::{ClientFlags, ReplyMode};
 use crate::engine::registry::{EngineCtx, EngineHandler};
-use crate::engine::worker::{Flow, Worker};
-use crate::engine::{multi, pubsub, tracking};
+use crate::engine::worker::Flow;
+use crate::engine::{acl, multi, pubsub, tracking};
 use crate::resp::Protocol;
 
 /// Commands that a client may send before it has authenticated.
@@ -103,8 +102,6 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[
     ),
 ];
 
-/// The only user.
-const USER: &[u8] = b"default";
 const WRONG_PASSWORD: Error =
     Error::text("WRONGPASS invalid username-password pair or user is disabled.");
 
@@ -232,42 +229,27 @@ fn greet(ctx: &mut EngineCtx<'_>) {
 fn auth(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let args = ctx.args;
     match args.len() {
-        2 if required_password(ctx.worker).is_empty() => {
+        2 if ctx.worker.shared.acl.asks_no_password() => {
             return Err(Error::text(
                 "ERR AUTH <password> called without any password configured for the default user. \
                  Are you sure your configuration is correct?",
             ));
         }
-        2 => authenticate(ctx, USER, args.get(1))?,
+        2 => authenticate(ctx, acl::DEFAULT, args.get(1))?,
         3 => authenticate(ctx, args.get(1), args.get(2))?,
         _ => return Err(Error::Syntax),
     }
     ok(ctx)
 }
 
-fn authenticate(ctx: &mut EngineCtx<'_>, user: &[u8], password: &[u8]) -> Result<(), Error> {
-    let required = required_password(ctx.worker);
-    let right = required.is_empty() || is_same_secret(required.as_bytes(), password);
-    if !right || user != USER {
+fn authenticate(ctx: &mut EngineCtx<'_>, name: &[u8], password: &[u8]) -> Result<(), Error> {
+    let shared = ctx.worker.shared;
+    let Some(user) = shared.acl.authenticate(name, password) else {
+        acl::note_failed_login(ctx.worker, ctx.client, name, ctx.args.get(0));
         return Err(WRONG_PASSWORD);
-    }
-    ctx.client.authenticated = true;
+    };
+    ctx.client.become_user(user, true);
     Ok(())
-}
-
-/// `requirepass`; empty: everybody may come in.
-fn required_password(worker: &Worker) -> std::sync::Arc<str> {
-    worker.shared.config.settings().text(Opt::Requirepass)
-}
-
-/// Takes as long for a password that is nearly right as for any other of its length.
-fn is_same_secret(secret: &[u8], given: &[u8]) -> bool {
-    let differences = given
-        .iter()
-        .enumerate()
-        .map(|(index, byte)| byte ^ secret[index % secret.len()])
-        .fold(0, |all, difference| std::hint::black_box(all | difference));
-    differences == 0 && secret.len() == given.len()
 }
 
 fn quit(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
@@ -276,7 +258,8 @@ fn quit(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
 }
 
 fn reset(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
-    let authenticated = required_password(ctx.worker).is_empty();
+    let acl = &ctx.worker.shared.acl;
+    let (stranger, authenticated) = (acl.stranger(), acl.is_open());
     multi::discard_all(ctx.worker, ctx.client);
     super::stop_monitoring(ctx.worker, ctx.client);
     tracking::stop(ctx.worker, ctx.client);
@@ -284,7 +267,7 @@ fn reset(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     let client = &mut *ctx.client;
     client.select(0);
     client.set_protocol(Protocol::Resp2);
-    client.authenticated = authenticated;
+    client.become_user(stranger, authenticated);
     client.reply_mode = ReplyMode::On;
     client.no_touch = false;
     client.info.set_flag(ClientFlags::NO_TOUCH, false);

@@ -34,10 +34,13 @@ mod server;
 mod slowlog;
 mod wait;
 
+use super::acl;
 use super::registry::{EngineCtx, EngineHandler, Run};
 use super::worker::Flow;
 use crate::command::{Command, Error, Flags, Group, Spec};
 
+pub use client::client_line;
+pub use command::CATEGORIES as ACL_CATEGORIES;
 pub use latency::{note_event, note_latency};
 pub use monitor::{monitor_line, note_slow, stop_monitoring};
 
@@ -47,6 +50,7 @@ pub const REDIS_VERSION: &str = "7.2.4";
 /// The families of commands of this layer.
 pub fn families() -> impl Iterator<Item = &'static Command<EngineHandler>> {
     [
+        acl::COMMANDS,
         connection::COMMANDS,
         client::COMMANDS,
         command::COMMANDS,
@@ -73,10 +77,10 @@ pub fn mixed_families() -> impl Iterator<Item = &'static Command<Run>> {
 const NOT_BUSY: Error = Error::text("NOTBUSY No scripts in execution right now.");
 
 /// The flags that the families share.
-const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
+pub const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
 const ANYTIME_FAST: Flags = ANYTIME.union(Flags::FAST);
-const SESSION: Flags = ANYTIME.union(Flags::NOSCRIPT);
-const ADMIN: Flags = SESSION.union(Flags::ADMIN);
+pub const SESSION: Flags = ANYTIME.union(Flags::NOSCRIPT);
+pub const ADMIN: Flags = SESSION.union(Flags::ADMIN);
 
 /// A container's HELP.
 const fn help_spec(name: &'static str, group: Group, since: &'static str) -> Spec {
@@ -99,22 +103,22 @@ pub fn help(ctx: &mut EngineCtx<'_>, command: &str, lines: &[&str]) -> Result<Fl
     Ok(Flow::Done)
 }
 
-fn ok(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
+pub fn ok(ctx: &mut EngineCtx<'_>) -> Result<Flow, Error> {
     ctx.reply.ok();
     Ok(Flow::Done)
 }
 
 /// An error line that is made up at run time.
-fn error(line: String) -> Error {
+pub fn error(line: String) -> Error {
     Error::Other(line.into())
 }
 
 /// Bytes of a request as part of a line of text.
-fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+pub fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
-fn is(arg: &[u8], word: &str) -> bool {
+pub fn is(arg: &[u8], word: &str) -> bool {
     arg.eq_ignore_ascii_case(word.as_bytes())
 }
 

@@ -42,7 +42,7 @@ pub fn stop_monitoring(worker: &Worker, client: &Client) {
 }
 
 /// What MONITOR shows of a request: `+1339518083.107412 [0 127.0.0.1:60866] "keys" "*"`.
-pub fn monitor_line(client: &Client, args: &Args<'_>) -> Vec<u8> {
+pub fn monitor_line(spec: &Spec, client: &Client, args: &Args<'_>) -> Vec<u8> {
     let now_us = clock::unix_us();
     let (seconds, micros) = (now_us / 1_000_000, now_us % 1_000_000);
     let address = &client.info.address;
@@ -60,7 +60,7 @@ pub fn monitor_line(client: &Client, args: &Args<'_>) -> Vec<u8> {
         client.db,
         if unix { "unix:" } else { "" }
     );
-    for arg in shown(args) {
+    for arg in shown(spec, args) {
         line.push(b' ');
         quote(&mut line, arg);
     }
@@ -69,12 +69,12 @@ pub fn monitor_line(client: &Client, args: &Args<'_>) -> Vec<u8> {
 }
 
 /// Keeps a slow command in the slow log.
-pub fn note_slow(shared: &Shared, client: &Client, args: &Args<'_>, took: Duration) {
+pub fn note_slow(shared: &Shared, spec: &Spec, client: &Client, args: &Args<'_>, took: Duration) {
     let entry = SlowLogEntry {
         id: 0,
         unix_time_s: (clock::unix_ms() / 1000) as u64,
         duration_us: took.as_micros() as u64,
-        args: shown(args).map(<[u8]>::to_vec).collect(),
+        args: shown(spec, args).map(<[u8]>::to_vec).collect(),
         client_addr: client.info.address.clone(),
         client_name: client.info.texts.lock().name.clone(),
     };
@@ -82,22 +82,21 @@ pub fn note_slow(shared: &Shared, client: &Client, args: &Args<'_>, took: Durati
     shared.observer.slow_log.record(entry, len_max);
 }
 
-/// The arguments, each password replaced as Redis does.
-fn shown<'a>(args: &Args<'a>) -> impl Iterator<Item = &'a [u8]> {
+/// The arguments, each password and what is told of users replaced as Redis does. What the command is called does not
+/// matter: it may have been renamed.
+fn shown<'a>(spec: &Spec, args: &Args<'a>) -> impl Iterator<Item = &'a [u8]> {
     const HIDDEN: &[u8] = b"(redacted)";
     let args = *args;
-    let name = args.get(0);
-    let config_set = is(name, "config") && args.try_get(1).is_some_and(|sub| is(sub, "set"));
-    let hello_auth = if is(name, "hello") {
-        (2..args.len()).find(|at| is(args.get(*at), "auth"))
-    } else {
-        None
-    };
-    let all = is(name, "auth");
+    let hello_auth = (2..args.len()).find(|at| is(args.get(*at), "auth"));
+    let name = spec.name;
     args.iter().enumerate().map(move |(index, arg)| {
-        let secret = index > 0 && all
-            || hello_auth.is_some_and(|at| index == at + 1 || index == at + 2)
-            || config_set && index > 2 && is(args.get(index - 1), Opt::Requirepass.spec().name);
+        let secret = match name {
+            "auth" => index > 0,
+            "acl|setuser" | "acl|getuser" | "acl|deluser" => index > 1,
+            "hello" => hello_auth.is_some_and(|at| index == at + 1 || index == at + 2),
+            "config|set" => index > 2 && is(args.get(index - 1), Opt::Requirepass.spec().name),
+            _ => false,
+        };
         if secret { HIDDEN } else { arg }
     })
 }

@@ -57,6 +57,11 @@ impl Blocked {
     pub fn due_us(&self) -> Option<u64> {
         self.due_us
     }
+
+    /// The command, and its arguments.
+    pub fn request(&self) -> (&'static Entry, OwnedArgs) {
+        (self.waiter.entry, self.waiter.args.clone())
+    }
 }
 
 impl Worker {

@@ -1,7 +1,7 @@
 //! SUBSCRIBE, UNSUBSCRIBE, PUBLISH, their kinds for patterns and shard channels, and PUBSUB.
 
 use super::{Kind, Name, Subscriptions};
-use crate::command::{Command, Error, Flags, Group, KeyFlags, KeySpec, Spec};
+use crate::command::{Channels, Command, Error, Flags, Group, KeyFlags, KeySpec, Spec};
 use crate::engine::client::{Client, ClientFlags};
 use crate::engine::registry::{EngineCtx, EngineHandler, Entry};
 use crate::engine::worker::{Flow, Worker};
@@ -23,7 +23,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[
     Command::new(
         spec("subscribe", -2, SUBSCRIBE, "2.0.0", "O(N) where N is the number of channels to subscribe to.",
             "Listen for messages published to the given channels")
-            .syntax("channel ..."),
+            .syntax("channel ...").channels(Channels::All),
         |ctx| subscribe(ctx, Kind::Channel)),
     Command::new(
         spec("unsubscribe", -1, SUBSCRIBE, "2.0.0",
@@ -35,7 +35,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[
         spec("psubscribe", -2, SUBSCRIBE, "2.0.0",
             "O(N) where N is the number of patterns the client is already subscribed to.",
             "Listen for messages published to channels matching the given patterns")
-            .syntax("<pattern: pattern>..."),
+            .syntax("<pattern: pattern>...").channels(Channels::Patterns),
         |ctx| subscribe(ctx, Kind::Pattern)),
     Command::new(
         spec("punsubscribe", -1, SUBSCRIBE, "2.0.0",
@@ -47,7 +47,7 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[
     Command::new(
         spec("ssubscribe", -2, SUBSCRIBE, "7.0.0", "O(N) where N is the number of shard channels to subscribe to.",
             "Listen for messages published to the given shard channels")
-            .syntax("shardchannel ...").keys(SHARD_CHANNELS),
+            .syntax("shardchannel ...").keys(SHARD_CHANNELS).channels(Channels::All),
         |ctx| subscribe(ctx, Kind::Shard)),
     Command::new(
         spec("sunsubscribe", -1, SUBSCRIBE, "7.0.0",
@@ -60,13 +60,13 @@ pub static COMMANDS: &[Command<EngineHandler>] = &[
             "O(N+M) where N is the number of clients subscribed to the receiving channel and M is the total number of \
              subscribed patterns (by any client).",
             "Post a message to a channel")
-            .syntax("channel message"),
+            .syntax("channel message").channels(Channels::One),
         |ctx| publish(ctx, false)),
     Command::new(
         spec("spublish", 3, PUBLISH, "7.0.0",
             "O(N) where N is the number of clients subscribed to the receiving shard channel.",
             "Post a message to a shard channel")
-            .syntax("shardchannel message").keys(SHARD_CHANNEL),
+            .syntax("shardchannel message").keys(SHARD_CHANNEL).channels(Channels::One),
         |ctx| publish(ctx, true)),
     Command::container(
         spec("pubsub", -2, Flags::empty(), "2.8.0", "Depends on subcommand.", "A container for Pub/Sub commands"),

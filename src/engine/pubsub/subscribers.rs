@@ -82,6 +82,13 @@ impl Subscribers {
         of_channel.into_iter().chain(of_patterns)
     }
 
+    /// Everybody who listens to something.
+    pub fn connections(&self) -> BTreeSet<u64> {
+        let tables = [&self.channels, &self.patterns, &self.shard_channels];
+        let listeners = tables.into_iter().flat_map(|table| table.values());
+        listeners.flatten().copied().collect()
+    }
+
     fn table(&mut self, kind: Kind) -> &mut Table {
         match kind {
             Kind::Channel => &mut self.channels,
