@@ -5,8 +5,8 @@
 //! they have freed.
 //!
 //! Not counted is what the journal needs for itself: what it has not written yet, as Redis leaves out its append-only
-//! buffer, and the memory of a rewrite, which in Redis is that of another process. Evicting keys makes the journal grow, so
-//! it would feed itself. As a rewrite's memory cannot be told apart, the total is not read while there is one.
+//! buffer, and the memory in which tables are made, which in Redis is that of another process. Evicting keys makes the journal
+//! grow, so it would feed itself. As that memory cannot be told apart, the total is not read while tables are made.
 
 use super::shared::Shared;
 use super::worker::Worker;
@@ -54,12 +54,13 @@ impl MemoryUse {
 
     /// Reads the allocator's total. Tells as well how much of it does not count for `maxmemory`.
     pub fn measure(&self, shared: &Shared) -> (AllocatorStats, u64) {
-        let journal = shared.journal.stats();
+        let mut is_mixed = shared.journal.upkeep_in_progress();
         let balances = self.balances(shared);
         let stats = allocator::stats();
         let allocated = stats.allocated.cast_signed();
-        if !(self.is_measured.swap(true, Ordering::Relaxed) && journal.rewrite_in_progress) {
-            let counted = allocated - journal.buffered_bytes as i64;
+        is_mixed |= shared.journal.upkeep_in_progress();
+        if !(self.is_measured.swap(true, Ordering::Relaxed) && is_mixed) {
+            let counted = allocated - shared.journal.stats().buffered_bytes as i64;
             self.rest.store(counted - balances, Ordering::Relaxed);
         }
         let uncounted = allocated - self.used(shared);

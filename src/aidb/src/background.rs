@@ -153,6 +153,11 @@ impl Upkeep {
         }
     }
 
+    /// Whether segments are being absorbed or tables merged, which takes memory.
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.absorbing.is_locked() || self.merging.is_locked()
+    }
+
     pub(crate) fn stats(&self) -> UpkeepStats {
         self.stats.lock().clone()
     }

@@ -204,6 +204,11 @@ impl DB {
         backup::of_journal(&self.inner.journal, to.as_ref())
     }
 
+    /// Whether something besides the journal takes memory now: a rewrite, an absorption, a merge.
+    pub fn upkeep_in_progress(&self) -> bool {
+        self.rewrite_in_progress() || self.inner.upkeep.is_at_work()
+    }
+
     pub fn rewrite_in_progress(&self) -> bool {
         self.inner.rewriting.load(Ordering::Acquire)
     }
