@@ -32,7 +32,7 @@ bitflags! {
         /// Not shown, as of Redis 7: a script that may write.
         const MAY_REPLICATE = 1 << 29;
         /// Ours, not shown: the command does a little for each of its keys, and looks at no other.
-        const EACH_KEY = 1 << 29;
+        const EACH_KEY = 1 << 28;
         /// Ours, not shown: the command reads or changes the keyspace as a whole.
         const KEYSPACE = 1 << 30;
         /// Ours, not shown: the command needs the keyspace gate for itself.
@@ -654,6 +654,16 @@ impl<H> Command<H> {
 mod tests {
     use super::*;
     use crate::command::families;
+
+    #[test]
+    fn no_two_flags_share_a_bit() {
+        let mut seen = 0;
+        for flag in <Flags as bitflags::Flags>::FLAGS {
+            let bits = flag.value().bits();
+            assert_eq!(seen & bits, 0, "{}", flag.name());
+            seen |= bits;
+        }
+    }
 
     #[test]
     fn the_only_key_is_the_one_that_is_visited() {

@@ -205,3 +205,25 @@ fn pausing_holds_back_until_it_is_over() {
     assert!(matches!(server.message(0), Some(Message::Unpause)));
     assert_eq!(server.resume_due(&mut client).as_deref(), Some("$-1\r\n"));
 }
+
+#[test]
+fn pausing_writes_lets_reads_pass() {
+    let mut server = Server::start(1, &[]);
+    let mut other = server.connect(0);
+    let pause = "CLIENT PAUSE 100000 WRITE";
+    assert_eq!(server.reply(&mut other, pause), "+OK\r\n");
+    for (line, flow) in [
+        ("GET a", Flow::Done),
+        ("MGET a b", Flow::Done),
+        ("EXISTS a b", Flow::Done),
+        ("TOUCH a b", Flow::Done),
+        ("SET a 1", Flow::Parked),
+        ("MSET a 1 b 2", Flow::Parked),
+        ("DEL a b", Flow::Parked),
+        ("PUBLISH a b", Flow::Parked),
+    ] {
+        let mut client = server.connect(0);
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        assert_eq!(server.run(&mut client, &words).0, flow, "{line}");
+    }
+}
