@@ -243,11 +243,18 @@ struct Swept {
 }
 
 fn xautoclaim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    const TOO_MANY: Error =
+        Error::text("ERR Insufficient memory, failed allocating transient memory, COUNT too high.");
+    // Redis allocates as many ids of 16 bytes, for which it never has more than there are addresses.
+    const IDS_MAX: usize = (1 << 47) / 16;
     const INVALID_IDLE: Error = Error::text("ERR Invalid min-idle-time argument for XAUTOCLAIM");
     let idle_ms_min = parse_i64(ctx.arg(4)).ok_or(INVALID_IDLE)?.max(0);
     let start = parse_start(ctx.arg(5))?;
     let (count, only_ids) = sweep_options(ctx.args.skip(6))?;
     let (_, group) = read_group(ctx)?;
+    if count >= IDS_MAX {
+        return Err(TOO_MANY);
+    }
     let (key, name, consumer) = (ctx.arg(1), ctx.arg(2), ctx.arg(3));
     let edited = ctx.txn.edit::<Stream, _>(key, Absent::Leave, |stream| {
         let mut claimer = Claimer::new(name, group, consumer);
