@@ -125,13 +125,13 @@ impl Server {
         Ok(kilobytes.ok_or("no VmRSS")?.parse::<u64>()? * 1024)
     }
 
-    /// Waits until the server does not rewrite its journal.
+    /// Waits until the server does not rewrite its journal, nor makes tables of it.
     pub fn wait_until_no_rewrite(&self) -> Result<()> {
         let mut client = Client::connect(self.port)?;
         let began = Instant::now();
         while began.elapsed() < REWRITE_MAX {
-            let info = client.call(&["INFO", "persistence"])?;
-            if !info.contains("aof_rewrite_in_progress:1") {
+            let info = client.call(&["INFO", "persistence", "storage"])?;
+            if !info.contains("_in_progress:1") {
                 return Ok(());
             }
             std::thread::sleep(POLL);

@@ -258,6 +258,10 @@ fn put_storage(section: &mut Section<'_>, shared: &Shared) {
             "storage_journal_max_bytes",
             shared.config.settings().size(Opt::JournalMaxSize),
         )
+        .field(
+            "storage_upkeep_in_progress",
+            u8::from(shared.journal.upkeep_in_progress()),
+        )
         .field("storage_tables", stats.tables)
         .field("storage_table_bytes", stats.table_bytes)
         .field("storage_absorbed", stats.absorbed)
