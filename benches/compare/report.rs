@@ -141,7 +141,7 @@ pub fn put_memory(page: &mut String, resident: &[(&str, [u64; 2])]) {
         return;
     }
     page.push_str(
-        "\n## Memory\n\nWhat the data adds to the resident memory of each server, read while none rewrites its journal.\n\n\
+        "\n## Memory\n\nWhat the data adds to the resident memory of each server, read while none rewrites its journal or makes tables of it.\n\n\
          | data | MB, Redis | AiKv | ratio |\n|---|---|---|---|\n",
     );
     for (name, [redis, aikv]) in resident {
