@@ -5,14 +5,11 @@
 //! stripe. Where a key is locked, or a change to it awaited, the command goes the way of the others.
 
 use super::Client;
-use super::plain::run_and_commit;
 use super::registry::Entry;
-use super::tracking::note_reads;
 use super::worker::Worker;
-use crate::command::{Ctx, Flags, Handler, Waiting};
-use crate::keyspace::Txn;
+use crate::command::{Flags, Handler};
 use crate::locks::Mode;
-use crate::resp::{Args, RespWriter};
+use crate::resp::Args;
 use smallvec::SmallVec;
 
 /// Others meet few of these stripes, and for a short time only.
@@ -51,32 +48,13 @@ impl Worker {
         };
         let any =
             |is: &dyn Fn(u64) -> bool| fingerprints.iter().any(|fingerprint| is(*fingerprint));
-        let mut txn = Txn::new(keyspace, &mut self.buffers, db, self.now_ms);
-        let busy = txn.enter_all(&fingerprints) > 0
-            && any(&|fingerprint| shared.locks.is_conflicting(fingerprint, mode));
-        // Whoever waits for what a change brings is served under the key's lock.
-        let awaited = writes && any(&|fingerprint| keyspace.awaited.may_contain(fingerprint));
-        if busy || awaited {
-            return false;
-        }
-        note_reads(&mut self.outbox, entry, client, &args);
-        let mark = out.len();
-        let mut reply = RespWriter::new(out, client.protocol);
-        let mut ctx = Ctx {
-            txn,
-            args,
-            reply: &mut reply,
-            string_len_max: self.string_len_max,
-            rng: &mut self.rng,
-            waiting: Waiting::forbidden(),
-        };
-        let result = run_and_commit(handler, &mut ctx, &mut self.outbox);
-        drop(ctx);
-        self.call_waiters();
-        if let Err(error) = result {
-            self.answer_error(client, out, mark, &error);
-        }
-        true
+        self.run_under_stripes(entry, handler, client, db, args, out, |txn| {
+            let busy = txn.enter_all(&fingerprints) > 0
+                && any(&|fingerprint| shared.locks.is_conflicting(fingerprint, mode));
+            // Whoever waits for what a change brings is served under the key's lock.
+            let awaited = writes && any(&|fingerprint| keyspace.awaited.may_contain(fingerprint));
+            !busy && !awaited
+        })
     }
 }
 

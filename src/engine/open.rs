@@ -156,7 +156,7 @@ fn recover(
         segment_size: settings.size(Opt::JournalSegmentSize) as u64,
         journal_max_bytes: settings.size(Opt::JournalMaxSize) as u64,
         group: record_group,
-        after_rewrite: allocator::purge,
+        after_upkeep: allocator::purge,
         ..Options::default()
     };
     let start = Instant::now();

@@ -41,37 +41,20 @@ impl Worker {
             }
             let db = shared.keyspace.physical(client.db);
             let fingerprint = shared.keyspace.fingerprint(db, args.get(at));
-            let mut txn = Txn::new(shared.keyspace, &mut self.buffers, db, self.now_ms);
-            let busy = txn.enter(fingerprint) > 0
-                && shared
-                    .locks
-                    .is_conflicting(fingerprint, admission::mode(access));
-            // Whoever waits for what a change brings is served under the key's lock.
-            let awaited =
-                access == Access::Write && shared.keyspace.awaited.may_contain(fingerprint);
-            if busy || awaited {
-                drop(txn);
-                return self.plain_locked(entry, handler, client, args, out);
-            }
-            note_reads(&mut self.outbox, entry, client, &args);
-            let mark = out.len();
-            let mut reply = RespWriter::new(out, client.protocol);
-            let mut ctx = Ctx {
-                txn,
-                args,
-                reply: &mut reply,
-                string_len_max: self.string_len_max,
-                rng: &mut self.rng,
-                waiting: Waiting::forbidden(),
+            let is_free = |txn: &mut Txn<'_>| {
+                let busy = txn.enter(fingerprint) > 0
+                    && shared
+                        .locks
+                        .is_conflicting(fingerprint, admission::mode(access));
+                // Whoever waits for what a change brings is served under the key's lock.
+                let awaited =
+                    access == Access::Write && shared.keyspace.awaited.may_contain(fingerprint);
+                !busy && !awaited
             };
-            // The stripe stays held until the journal has the change, so its order is everybody's.
-            let result = run_and_commit(handler, &mut ctx, &mut self.outbox);
-            drop(ctx);
-            self.call_waiters();
-            if let Err(error) = result {
-                self.answer_error(client, out, mark, &error);
+            if self.run_under_stripes(entry, handler, client, db, args, out, is_free) {
+                return Flow::Done;
             }
-            return Flow::Done;
+            return self.plain_locked(entry, handler, client, args, out);
         }
         let touches = Flags::KEYSPACE.union(Flags::GATE);
         if entry.spec.keys.is_empty() && !entry.spec.flags.intersects(touches) {
@@ -83,6 +66,45 @@ impl Worker {
             return Flow::Done;
         }
         self.plain_locked(entry, handler, client, args, out)
+    }
+
+    /// Runs a data command without key locks, while it holds the stripes of its keys: `enter` takes them, and tells whether
+    /// that is enough. If not, nothing was done.
+    #[expect(clippy::too_many_arguments, reason = "a request and its place")]
+    #[inline]
+    pub(super) fn run_under_stripes(
+        &mut self,
+        entry: &Entry,
+        handler: Handler,
+        client: &Client,
+        db: u8,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+        enter: impl FnOnce(&mut Txn<'_>) -> bool,
+    ) -> bool {
+        let mut txn = Txn::new(self.shared.keyspace, &mut self.buffers, db, self.now_ms);
+        if !enter(&mut txn) {
+            return false;
+        }
+        note_reads(&mut self.outbox, entry, client, &args);
+        let mark = out.len();
+        let mut reply = RespWriter::new(out, client.protocol);
+        let mut ctx = Ctx {
+            txn,
+            args,
+            reply: &mut reply,
+            string_len_max: self.string_len_max,
+            rng: &mut self.rng,
+            waiting: Waiting::forbidden(),
+        };
+        // The stripes stay held until the journal has the change, so its order is everybody's.
+        let result = run_and_commit(handler, &mut ctx, &mut self.outbox);
+        drop(ctx);
+        self.call_waiters();
+        if let Err(error) = result {
+            self.answer_error(client, out, mark, &error);
+        }
+        true
     }
 
     /// Runs a data command under locks, or parks it until it has them.
@@ -314,11 +336,7 @@ impl Worker {
 
 /// Runs a handler whose keys are admitted, and commits; what is not committed is taken back.
 #[inline]
-pub(super) fn run_and_commit(
-    handler: Handler,
-    ctx: &mut Ctx<'_>,
-    outbox: &mut Outbox,
-) -> Result<(), Error> {
+fn run_and_commit(handler: Handler, ctx: &mut Ctx<'_>, outbox: &mut Outbox) -> Result<(), Error> {
     let error = match catch_unwind(AssertUnwindSafe(|| handler(ctx))) {
         Ok(Ok(())) => return commit::commit(&mut ctx.txn, outbox),
         Ok(Err(error)) => error,

@@ -121,7 +121,7 @@ impl Upkeep {
         let _one = self.absorbing.lock();
         while journal.absorb_due() {
             self.absorb(journal, false)?;
-            (journal.options.after_rewrite)();
+            (journal.options.after_upkeep)();
         }
         Ok(())
     }

@@ -380,7 +380,7 @@ impl Inner {
             took: started.elapsed(),
             error: result.clone().err(),
         });
-        (self.journal.options.after_rewrite)();
+        (self.journal.options.after_upkeep)();
         self.rewrites.fetch_add(1, Ordering::Relaxed);
         self.rewriting.store(false, Ordering::Release);
         result

@@ -35,7 +35,7 @@ pub struct Options {
     pub group: Group,
     /// Called at the end of a rewrite or an absorption, which has just freed what it knew: an allocator may want to give
     /// that back.
-    pub after_rewrite: fn(),
+    pub after_upkeep: fn(),
     /// Where the salts of the segments come from.
     pub seed: u64,
     /// Without background threads the owner calls [`crate::DB::maintain`]: every run is then the same, as tests need.
@@ -52,7 +52,7 @@ impl Default for Options {
             journal_max_bytes: 256 << 20,
             absorb_memory_bytes: 64 << 20,
             group: |_| None,
-            after_rewrite: || {},
+            after_upkeep: || {},
             seed: RandomState::new().hash_one(0),
             background: true,
             fs: Arc::new(RealFileSystem),

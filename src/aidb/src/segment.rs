@@ -129,13 +129,21 @@ impl SegmentHeader {
         bytes
     }
 
-    /// Reads the header of the file that should be number `number` of its kind.
-    pub(crate) fn read(
-        file: &dyn File,
+    /// Opens the file that should be number `number` of its kind, and reads its header.
+    pub(crate) fn open(
+        fs: &dyn FileSystem,
         path: &Path,
         kind: FileKind,
         number: u64,
-    ) -> Result<SegmentHeader> {
+    ) -> Result<(Arc<dyn File>, SegmentHeader)> {
+        let file = fs
+            .open(path)
+            .map_err(|error| Error::io("open", path, error))?;
+        let header = SegmentHeader::read(&*file, path, kind, number)?;
+        Ok((file, header))
+    }
+
+    fn read(file: &dyn File, path: &Path, kind: FileKind, number: u64) -> Result<SegmentHeader> {
         let mut bytes = [0; HEADER_BYTES];
         let read = file
             .read_at(0, &mut bytes)

@@ -184,10 +184,7 @@ impl Table {
         kind: FileKind,
         number: u64,
     ) -> Result<Table> {
-        let file = fs
-            .open(&path)
-            .map_err(|error| Error::io("open", &path, error))?;
-        let header = SegmentHeader::read(&*file, &path, kind, number)?;
+        let (file, header) = SegmentHeader::open(fs, &path, kind, number)?;
         let bytes = file
             .byte_len()
             .map_err(|error| Error::io("read", &path, error))?;

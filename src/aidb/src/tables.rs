@@ -203,18 +203,13 @@ impl Job<'_> {
 
     fn open_input(&self, kind: FileKind, number: u64, bytes: u64) -> Result<Input> {
         let path = kind.path(&self.journal.dir, number);
-        let file = self
-            .journal
-            .fs
-            .open(&path)
-            .map_err(|error| Error::io("open", &path, error))?;
-        let salt = SegmentHeader::read(&*file, &path, kind, number)?.salt;
+        let (file, header) = SegmentHeader::open(&*self.journal.fs, &path, kind, number)?;
         Ok(Input {
             kind,
             path,
             file,
             bytes,
-            salt,
+            salt: header.salt,
         })
     }
 

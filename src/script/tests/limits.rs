@@ -125,18 +125,8 @@ fn a_long_library_call_is_suspended_and_ends_right() {
         ("local t = {} for i = 1, 300000 do t[i] = i end for i = 1, 5 do table.insert(t, 1, 0) table.remove(t, 2) end return #t .. ''",
             "300000"),
     ] {
-        let mut bench = Bench::new(Dialect::Aikv);
-        let mut run = bench.start(body, &[], &[]);
-        let mut out = Recorder::new(Protocol::Resp2);
-        let mut slices = 0;
-        let step = loop {
-            match run.resume(&mut bench.host, &mut out) {
-                Step::Preempted => slices += 1,
-                step => break step,
-            }
-        };
-        assert_eq!(step, Step::Done, "{body}");
-        assert_eq!(out.into_value(), bulk(result), "{body}");
+        let (value, slices) = Bench::new(Dialect::Aikv).value_in_slices(body);
+        assert_eq!(value, bulk(result), "{body}");
         assert!(slices >= 2, "{body}: {slices} slices");
     }
 }
@@ -174,18 +164,8 @@ fn a_long_metamethod_is_suspended_and_ends_right() {
             if dialect == Dialect::Redis && body.contains("format") {
                 continue;
             }
-            let mut bench = Bench::new(dialect);
-            let mut run = bench.start(&format!("{SLOW}{body}"), &[], &[]);
-            let mut out = Recorder::new(Protocol::Resp2);
-            let mut slices = 0;
-            let step = loop {
-                match run.resume(&mut bench.host, &mut out) {
-                    Step::Preempted => slices += 1,
-                    step => break step,
-                }
-            };
-            assert_eq!(step, Step::Done, "{body}");
-            assert_eq!(out.into_value(), bulk(result), "{body}");
+            let (value, slices) = Bench::new(dialect).value_in_slices(&format!("{SLOW}{body}"));
+            assert_eq!(value, bulk(result), "{body}");
             assert!(slices >= 2, "{body}: {slices} slices");
         }
     }
@@ -453,19 +433,9 @@ fn the_host_can_end_a_run_and_pcall_cannot_stop_it() {
 
 #[test]
 fn a_long_script_is_suspended_and_ends_right() {
-    let mut bench = Bench::new(Dialect::Aikv);
     let body = "local sum = 0 for i = 1, 3e7 do sum = sum + i end return sum";
-    let mut run = bench.start(body, &[], &[]);
-    let mut out = Recorder::new(Protocol::Resp2);
-    let mut slices = 0;
-    let step = loop {
-        match run.resume(&mut bench.host, &mut out) {
-            Step::Preempted => slices += 1,
-            step => break step,
-        }
-    };
-    assert_eq!(step, Step::Done);
-    assert_eq!(out.into_value(), int(450_000_015_000_000));
+    let (value, slices) = Bench::new(Dialect::Aikv).value_in_slices(body);
+    assert_eq!(value, int(450_000_015_000_000));
     assert!(slices >= 2, "{slices} slices");
 }
 

@@ -183,6 +183,21 @@ impl Bench {
             .unwrap_or_else(|step| panic!("{body}: {step:?}"))
     }
 
+    /// What the script returns, and how often it was suspended before.
+    fn value_in_slices(&mut self, body: &str) -> (Value, usize) {
+        let mut run = self.start(body, &[], &[]);
+        let mut out = Recorder::new(Protocol::Resp2);
+        let mut slices = 0;
+        let step = loop {
+            match run.resume(&mut self.host, &mut out) {
+                Step::Preempted => slices += 1,
+                step => break step,
+            }
+        };
+        assert_eq!(step, Step::Done, "{body}");
+        (out.into_value(), slices)
+    }
+
     /// The error line, with the part that depends on the script's SHA1 cut to its position.
     fn error(&mut self, body: &str) -> String {
         match self.run(body) {

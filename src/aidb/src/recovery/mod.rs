@@ -130,10 +130,7 @@ struct OpenFile {
 impl OpenFile {
     fn open(fs: &dyn FileSystem, dir: &Path, kind: FileKind, number: u64) -> Result<OpenFile> {
         let path = kind.path(dir, number);
-        let file = fs
-            .open(&path)
-            .map_err(|error| Error::io("open", &path, error))?;
-        let header = SegmentHeader::read(&*file, &path, kind, number)?;
+        let (file, header) = SegmentHeader::open(fs, &path, kind, number)?;
         let bytes = file
             .byte_len()
             .map_err(|error| Error::io("read", &path, error))?;
